@@ -60,3 +60,8 @@ def to_amount(value: Quantity) -> Decimal:
         units = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
         return Decimal(-units if value < 0 else units).scaleb(-AMOUNT_DIGITS, EXACT)
     return ROUNDED.quantize(value, AMOUNT_UNIT)
+
+
+def shown(quantity: Quantity) -> Decimal:
+    """A quantity as rows and invoices show it: as it is, or a mean at AMOUNT_DIGITS. Prices take it unrounded."""
+    return to_amount(quantity) if isinstance(quantity, Fraction) else quantity

@@ -25,7 +25,7 @@ from rating.kernels import (
     TierTerms,
     VolumeKernel,
 )
-from rating.numbers import EXACT, ZERO, Quantity, canonical, to_amount
+from rating.numbers import EXACT, ZERO, Quantity, canonical, shown, to_amount
 
 Amount = str | int  # as written; a canonical decimal string once the struct exists
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -193,8 +193,7 @@ def price_amount(price: Price, quantity: Quantity) -> Decimal:
 
 def explain(price: Price, quantity: Quantity) -> tuple[Step, ...]:
     """The steps to `price_amount(price, quantity)`; their amounts add up to it exactly."""
-    shown = to_amount(quantity) if isinstance(quantity, Fraction) else quantity
-    steps = price.kernel.steps(shown)
+    steps = price.kernel.steps(shown(quantity))
     rest = price_amount(price, quantity)
     for step in steps:
         rest = EXACT.subtract(rest, step.amount)
