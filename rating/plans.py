@@ -1,0 +1,28 @@
+"""Plans: immutable, versioned lists of prices in one currency."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from rating.money import MINOR_DIGITS
+from rating.prices import Id, Price
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One version of a plan. `price` keeps the order of the file, which is the order of invoice lines."""
+
+    id: Id
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    currency: str
+    period: Literal["month"] = "month"
+    price: tuple[Price, ...] = ()
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.currency not in MINOR_DIGITS:
+            faults.append(f"currency: {self.currency!r} is not an ISO 4217 code; write one such as USD")
+        ids = [price.id for price in self.price]
+        repeated = sorted({id for id in ids if ids.count(id) > 1})
+        faults += [f"price: the id {id!r} is used twice; each price of a plan needs its own" for id in repeated]
+        if faults:
+            raise ValueError("; ".join(faults))
