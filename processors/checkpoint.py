@@ -1,0 +1,207 @@
+"""What a checkpoint holds, as bytes: pure, so that it can be tested, fuzzed and simulated without a server.
+
+The state of a partition is a log of frames in a few segments (absolute rows; the last wins on load) and the digests
+of accepted events by hour. Both only grow at their end, at a committed length that the manifest records; anything
+behind that length was never committed and is written over. Anything short of it counts as lost.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+import numpy as np
+import xxhash
+
+from processors.identity import DigestSet
+from processors.meter import Ledger, MeterKey, PartitionState
+from processors.windows import DamagedError, PartialTable
+
+_FRAME = struct.Struct("<IQ")  # payload bytes, xxh3_64 of the payload
+_FRAME_ROWS = 50_000  # rows in one frame of a compacted table: a few MB, so that no single write blocks Redis for long
+_COMPACT_FLOOR_BYTES = 8 * 1024 * 1024  # below this a longer log costs less than rewriting it
+
+
+class Manifest(msgspec.Struct):
+    """What must be there: the committed length of every segment and every hour, in bytes."""
+
+    segments: dict[int, int] = {}
+    hours: dict[int, int] = {}
+
+
+class Head(msgspec.Struct):
+    """The last thing a checkpoint writes; everything else is reached from it."""
+
+    offset: int  # the next message
+    published: int  # every output of the messages below this offset is acknowledged
+    clock_ms: int
+    generation: int  # of the catalogue; a worker with an older one is refused
+    ledger: Ledger
+    manifest: Manifest
+
+
+class Write(msgspec.Struct):
+    """Bytes for the end of a chunk: `at` is its committed length, `name` is `state:N` or `ids:HOUR`."""
+
+    name: str
+    at: int
+    data: bytes
+
+
+class Checkpoint(msgspec.Struct):
+    expected: int | None  # the offset that must be there; None: no checkpoint yet
+    head: Head
+    writes: list[Write]
+    deletes: list[str]
+
+
+class Snapshot(msgspec.Struct):
+    """What a load found: the head and the chunks it names, each at least as long as the manifest says."""
+
+    head: Head
+    chunks: dict[str, bytes]
+
+
+class Recorder:
+    """Turns the changes of a partition's state into checkpoints, and remembers what is committed."""
+
+    def __init__(self, state: PartitionState, segment_bytes_max: int, head: Head | None = None) -> None:
+        self.state, self.segment_bytes_max = state, segment_bytes_max
+        self.committed: int | None = head.offset if head else None
+        self.manifest = head.manifest if head else Manifest()
+        self._deletes: list[str] = []
+
+    def checkpoint(self, published: int, generation: int) -> Checkpoint:
+        """All changes since the last `commit`. Nothing here is remembered until `commit` says it was written."""
+        state = self.state
+        writes, manifest = [], Manifest(dict(self.manifest.segments), {})
+        frame = encode_frame(_changes(state))
+        if frame:
+            writes.append(self._append(manifest, frame))
+        for hour, held in state.identities.hours.items():
+            at = self.manifest.hours.get(hour, 0)
+            manifest.hours[hour] = held.count * 16
+            if held.count * 16 > at:
+                writes.append(Write(f"ids:{hour}", at, held.keys[at // 16 :].tobytes()))
+        gone = [f"ids:{hour}" for hour in self.manifest.hours if hour not in manifest.hours]
+        head = Head(
+            state.offset, published, state.clock_ms, generation, msgspec.structs.replace(state.ledger), manifest
+        )
+        return Checkpoint(self.committed, head, writes, self._deletes + gone)
+
+    def commit(self, written: Checkpoint) -> None:
+        """The checkpoint is in Redis: from here on its state is the truth."""
+        self.committed, self.manifest, self._deletes = written.head.offset, written.head.manifest, []
+        for table in self.state.tables.values():
+            table.settle()
+
+    # -- compaction
+
+    def wants_compaction(self) -> bool:
+        """Whether the log of frames is mostly superseded values and closed windows."""
+        length = sum(self.manifest.segments.values())
+        if length <= _COMPACT_FLOOR_BYTES:
+            return False
+        state = self.state
+        live = sum(
+            table.bytes_live(table.column("window") + table.window_ms > state.open_since_ms(key))
+            for key, table in state.tables.items()
+        )
+        return length > 2 * live + _COMPACT_FLOOR_BYTES
+
+    def compact(self, published: int) -> list[Write]:
+        """Forget what is closed and acknowledged, and write the rest into new segments.
+
+        Call it right after `commit`. The returned writes go in first, a piece at a time; until the next checkpoint
+        names the new segments nothing reads them, so a crash in between leaves the old ones in force.
+        """
+        state = self.state
+        for key, table in list(state.tables.items()):
+            state.tables[key] = table.without(table.closed(state.open_since_ms(key), published))
+        self._deletes = [f"state:{number}" for number in self.manifest.segments]
+        next_number = max(self.manifest.segments, default=-1) + 1
+        manifest = Manifest({}, self.manifest.hours)
+        writes: list[Write] = []
+        for key, table in state.tables.items():
+            table.touch_all()
+            rows = table.changed()
+            for start in range(0, len(rows), _FRAME_ROWS):
+                frame = encode_frame([_pack(key, table, rows[start : start + _FRAME_ROWS])])
+                table.settle_series()
+                writes.append(self._append(manifest, frame, next_number))
+            table.settle()
+        manifest.segments = manifest.segments or {next_number: 0}
+        self.manifest = manifest
+        return writes
+
+    def _append(self, manifest: Manifest, frame: bytes, first: int = 0) -> Write:
+        """Place a frame at the end of the newest segment, or begin the next one."""
+        number = max(manifest.segments, default=first)
+        at = manifest.segments.get(number, 0)
+        if at and at + len(frame) > self.segment_bytes_max:
+            number, at = number + 1, 0
+        manifest.segments[number] = at + len(frame)
+        return Write(f"state:{number}", at, frame)
+
+
+def _changes(state: PartitionState) -> list[list[Any]]:
+    return [_pack(key, table, rows) for key, table in state.tables.items() if len(rows := table.changed())]
+
+
+def _pack(key: MeterKey, table: PartialTable, rows: Any) -> list[Any]:
+    return [*key, *table.pack(rows)]
+
+
+def encode_frame(tables: list[list[Any]]) -> bytes:
+    """A frame of packed tables with its length and digest; empty for no tables."""
+    if not tables:
+        return b""
+    payload = msgspec.msgpack.encode(tables)
+    return _FRAME.pack(len(payload), xxhash.xxh3_64_intdigest(payload)) + payload
+
+
+def frames(segment: bytes) -> list[list[Any]]:
+    """The packed tables of a segment's frames, in order. DamagedError where a frame is not what it says."""
+    found: list[list[Any]] = []
+    at = 0
+    while at < len(segment):
+        if at + _FRAME.size > len(segment):
+            raise DamagedError(f"a frame header is cut off at byte {at}")
+        length, digest = _FRAME.unpack_from(segment, at)
+        payload = segment[at + _FRAME.size : at + _FRAME.size + length]
+        if len(payload) != length or xxhash.xxh3_64_intdigest(payload) != digest:
+            raise DamagedError(f"the frame at byte {at} is damaged")
+        found += msgspec.msgpack.decode(payload)
+        at += _FRAME.size + length
+    return found
+
+
+def load(state: PartitionState, snapshot: Snapshot) -> None:
+    """Fill an empty state from a snapshot. DamagedError where anything is short of the manifest or makes no sense."""
+    head = snapshot.head
+    for number, length in sorted(head.manifest.segments.items()):
+        segment = _chunk(snapshot, f"state:{number}", length)
+        for meter_id, version, *packed in frames(segment):
+            meter = state.meters.get((meter_id, version))
+            if meter is None:
+                raise DamagedError(f"a partial of meter {meter_id} version {version}, which the catalogue lacks")
+            state.table(meter).unpack(packed)
+    for hour, length in head.manifest.hours.items():
+        digests = np.frombuffer(_chunk(snapshot, f"ids:{hour}", length), np.uint64).reshape(-1, 2)
+        state.identities.hours[hour] = DigestSet(digests)
+        if state.identities.hours[hour].count * 16 != length:
+            raise DamagedError(f"hour {hour} holds an identity twice")
+    for table in state.tables.values():
+        if len(table) and int(table.column("offset").max()) >= head.offset:
+            raise DamagedError("a partial is newer than the head")
+        table.settle()
+    state.offset, state.clock_ms = head.offset, head.clock_ms
+    state.ledger = msgspec.structs.replace(head.ledger)
+
+
+def _chunk(snapshot: Snapshot, name: str, length: int) -> bytes:
+    data = snapshot.chunks.get(name, b"")
+    if len(data) < length:
+        raise DamagedError(f"{name} has {len(data)} of {length} bytes")
+    return data[:length]

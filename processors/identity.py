@@ -1,0 +1,157 @@
+"""Is this event new? Exact sets of 128-bit digests, kept by hour of event time.
+
+A digest set never forgets while its hour is open, so every accepted event was checked against everything
+that could be its twin; there is no time-to-live and no probabilistic answer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+HOUR_US = 3_600_000_000
+_LOAD_MAX = 0.6  # above this, linear probing in whole batches needs too many rounds
+_SLOTS_MIN = 16
+
+Digests = NDArray[np.uint64]  # [n, 2]
+
+
+class DigestSet:
+    """An insertion-ordered set of 128-bit digests: `keys[:count]` are its members in order of arrival.
+
+    Open addressing, worked on by whole batches: each round looks at one slot for every digest still looking.
+    """
+
+    __slots__ = ("_keys", "_table", "count")
+
+    def __init__(self, keys: Digests | None = None) -> None:
+        self.count = 0
+        self._keys: Digests = np.empty((0, 2), np.uint64)
+        self._table: NDArray[np.int32] = np.full(_SLOTS_MIN, -1, np.int32)
+        if keys is not None and len(keys):
+            self.add(keys)
+
+    @property
+    def keys(self) -> Digests:
+        """The members, uint64[count, 2], in order of arrival."""
+        return self._keys[: self.count]
+
+    def add(self, digests: Digests) -> NDArray[np.bool_]:
+        """Add a batch. True where a digest was not there before; of twins in one batch the first is the new one."""
+        return self.place(digests)[1]
+
+    def place(self, digests: Digests) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Add a batch; the place of each digest in `keys`, and whether it is new (see `add`)."""
+        n, base = len(digests), self.count
+        self._reserve(n)
+        keys, table = self._keys, self._table
+        keys[base : base + n] = digests  # provisional rows: the whole batch, compacted below
+        found = np.empty(n, np.int64)
+        slot_of = np.empty(n, np.int64)
+        looking = np.arange(n)
+        slots = self._first_slots(digests)
+        while len(looking):
+            at = table[slots]
+            free = at < 0
+            if free.any():
+                # Written back to front: of several that want a slot the earliest keeps it.
+                table[slots[free][::-1]] = (base + looking[free])[::-1]
+                at = table[slots]
+            hit = self._same(keys[at], keys[base + looking])
+            found[looking[hit]] = at[hit]
+            slot_of[looking[hit]] = slots[hit]
+            slots = (slots[~hit] + 1) & (len(table) - 1)
+            looking = looking[~hit]
+        new: NDArray[np.bool_] = found == np.arange(base, base + n)
+        added = int(new.sum())
+        if added < n:
+            keys[base : base + added] = digests[new]
+        final = np.arange(base, base + added, dtype=np.int32)
+        table[slot_of[new]] = final
+        moved = np.empty(n, np.int64)
+        moved[new] = final
+        provisional = found >= base
+        found[provisional] = moved[found[provisional] - base]
+        self.count = base + added
+        return found, new
+
+    def contains(self, digests: Digests) -> NDArray[np.bool_]:
+        """True where a digest is a member."""
+        answer = np.zeros(len(digests), np.bool_)
+        looking = np.arange(len(digests))
+        slots = self._first_slots(digests)
+        while len(looking):
+            at = self._table[slots]
+            taken = at >= 0
+            looking, slots, at = looking[taken], slots[taken], at[taken]
+            hit = self._same(self._keys[at], digests[looking])
+            answer[looking[hit]] = True
+            looking, slots = looking[~hit], (slots[~hit] + 1) & (len(self._table) - 1)
+        return answer
+
+    def _first_slots(self, digests: Digests) -> NDArray[np.int64]:
+        return (digests[:, 1] & np.uint64(len(self._table) - 1)).astype(np.int64)
+
+    @staticmethod
+    def _same(a: Digests, b: Digests) -> NDArray[np.bool_]:
+        return (a[:, 0] == b[:, 0]) & (a[:, 1] == b[:, 1])  # type: ignore[no-any-return]
+
+    def _reserve(self, more: int) -> None:
+        need = self.count + more
+        if need > len(self._keys):
+            grown = np.empty((max(need, len(self._keys) * 3 // 2), 2), np.uint64)
+            grown[: self.count] = self.keys
+            self._keys = grown
+        if need > len(self._table) * _LOAD_MAX:
+            size = len(self._table)
+            while need > size * _LOAD_MAX:
+                size *= 2
+            self._rebuild(size)
+
+    def _rebuild(self, size: int) -> None:
+        """Place the members, known to be distinct, into a larger table."""
+        table = np.full(size, -1, np.int32)
+        rows = np.arange(self.count, dtype=np.int32)
+        slots = (self.keys[:, 1] & np.uint64(size - 1)).astype(np.int64)
+        while len(rows):
+            free = table[slots] < 0
+            table[slots[free]] = rows[free]
+            placed = table[slots] == rows
+            rows, slots = rows[~placed], (slots[~placed] + 1) & (size - 1)
+        self._table = table
+
+
+class Identities:
+    """The digests of accepted events, by hour of event time. An hour closes by the partition's clock alone."""
+
+    def __init__(self, hours: dict[int, DigestSet] | None = None) -> None:
+        self.hours: dict[int, DigestSet] = hours if hours is not None else {}
+
+    def add(self, time_us: NDArray[np.int64], digests: Digests) -> NDArray[np.bool_]:
+        """Add a batch; True where the event is new. Its twin, if any, is in the same hour: time is part of identity."""
+        hours = time_us // HOUR_US
+        first = int(hours[0]) if len(hours) else 0
+        if len(hours) and (hours == first).all():  # the common case by far
+            return self._hour(first).add(digests)
+        new = np.zeros(len(hours), np.bool_)
+        order = np.argsort(hours, kind="stable")  # stable keeps the order of arrival within an hour
+        distinct, starts = np.unique(hours[order], return_index=True)
+        for hour, rows in zip(distinct.tolist(), np.split(order, starts[1:]), strict=True):
+            new[rows] = self._hour(hour).add(digests[rows])
+        return new
+
+    def close(self, before_us: int) -> list[int]:
+        """Drop the hours that end at or before this instant: whatever falls into them from now on is late."""
+        closed = [hour for hour in self.hours if (hour + 1) * HOUR_US <= before_us]
+        for hour in closed:
+            del self.hours[hour]
+        return closed
+
+    def __len__(self) -> int:
+        return sum(one.count for one in self.hours.values())
+
+    def _hour(self, hour: int) -> DigestSet:
+        found = self.hours.get(hour)
+        if found is None:
+            found = self.hours[hour] = DigestSet()
+        return found

@@ -1,0 +1,258 @@
+"""Stage 1: the fold of a partition's log. A pure function of (state, messages); no I/O, no clock but the log's own.
+
+Verdicts, in this order, the first that fits: invalid, unmetered, late, over a limit (invalid), duplicate, accepted.
+They depend on the log's prefix and the catalogue alone: cutting the log into other batches changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+import xxhash
+from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
+from config.settings import Limits
+from numpy.typing import NDArray
+
+from processors.events import INVALID, Decoded, Decoder, TypeRows
+from processors.identity import Identities
+from processors.windows import Ints, PartialTable, Selection, window_start_ms
+
+Verdict = Literal["accepted", "duplicate", "late", "invalid", "unmetered"]
+MeterKey = tuple[str, int]  # meter id, version
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
+
+
+class Batch(msgspec.Struct):
+    """Consecutive messages of one partition, as columns. Gaps in the offsets are fine."""
+
+    values: Sequence[bytes | None]
+    offset: Ints  # ascending
+    timestamp_ms: Ints  # of the record; may go back
+
+
+class Letter(msgspec.Struct):
+    """An event that was not added, with all that is needed to find it again: late, or invalid (to the dead letters)."""
+
+    verdict: Verdict
+    offset: int
+    index: int  # place in its message
+    reason: str
+    raw: bytes
+    record_timestamp_ms: int
+
+
+class Ledger(msgspec.Struct):
+    """Counts of events. `consumed` is counted before classification, so that the sum can fail."""
+
+    consumed: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    late: int = 0
+    invalid: int = 0
+    unmetered: int = 0
+
+    def balanced(self) -> bool:
+        """I1: every event has exactly one verdict."""
+        return self.consumed == self.accepted + self.duplicate + self.late + self.invalid + self.unmetered
+
+
+class Take(NamedTuple):
+    """What one meter version takes of a batch."""
+
+    table: PartialTable
+    row: Ints  # place of each event in the batch
+    events: Selection
+
+
+class PartitionState:
+    """All that one partition's log prefix comes to: clock, ledger, identities, partials."""
+
+    def __init__(self, catalogue: Catalogue, limits: Limits, decoder: Decoder) -> None:
+        self.catalogue, self.limits, self.decoder = catalogue, limits, decoder
+        self.offset = 0  # the next message
+        self.clock_ms = BEGIN_MS  # the highest record timestamp seen
+        self.ledger = Ledger()
+        self.identities = Identities()
+        self.tables: dict[MeterKey, PartialTable] = {}
+        self.meters: dict[MeterKey, Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
+        self._lateness_max_ms = max((event.lateness_ms for event in catalogue.events), default=0)
+
+    def table(self, meter: Meter) -> PartialTable:
+        """The partials of a meter version, begun when first asked for."""
+        key = (meter.id, meter.version)
+        if key not in self.tables:
+            self.tables[key] = PartialTable(meter.aggregation, meter.window_ms)
+        return self.tables[key]
+
+    def open_since_ms(self, key: MeterKey) -> int:
+        """Windows of this meter that end at or before this instant are closed: their events are late."""
+        return self.clock_ms - self.catalogue.lateness_ms(self.meters[key].event_type)
+
+    def identities_since_us(self) -> int:
+        """Hours that end at or before this instant are closed for every event type."""
+        return (self.clock_ms - self._lateness_max_ms) * 1000
+
+    # -- the fold
+
+    def fold(self, batch: Batch, since_ms: int = BEGIN_MS) -> list[Letter]:
+        """Fold a batch in and return its letters. Events before `since_ms` are left out: only a restore says so."""
+        decoded = self.decoder.decode(batch.values, batch.timestamp_ms)
+        clocks = np.maximum(np.maximum.accumulate(batch.timestamp_ms), self.clock_ms)
+        letters = [
+            self._letter("invalid", batch, decoded, refusal.row, refusal.reason, refusal.raw)
+            for refusal in decoded.refusals
+        ]
+        metered, late = np.zeros((2, len(decoded.kind)), np.bool_)
+        takes = []
+        for code, rows in decoded.types.items():
+            event_type = self.catalogue.events[code].type
+            limit_us = (clocks[decoded.message[rows.row]] - self.catalogue.lateness_ms(event_type)) * 1000
+            late[rows.row] = decoded.time_us[rows.row] < limit_us
+            for span in self.catalogue.meters_of(event_type):
+                take = self._take(span, rows, decoded, batch)
+                metered[take.row] = True
+                takes.append(take)
+        late &= metered
+        wanted = metered & ~late & (decoded.time_us >= since_ms * 1000)
+        if since_ms > BEGIN_MS:
+            metered &= wanted  # the counts of a restore come from its mark
+        kept = [self._only(take, wanted) for take in takes]
+        refused, accepted = self._accept(kept, np.flatnonzero(wanted), decoded)
+        reason = "late: its window closed by the partition's clock; see `tollstream ledger`"
+        letters += [self._letter("late", batch, decoded, row, reason, None) for row in np.flatnonzero(late).tolist()]
+        letters += [self._letter("invalid", batch, decoded, row, why, None) for row, why in sorted(refused.items())]
+        self._count(decoded, int(metered.sum()), int(late.sum()), len(refused), accepted)
+        if len(batch.offset):
+            self.offset, self.clock_ms = int(batch.offset[-1]) + 1, int(clocks[-1])
+        self.identities.close(self.identities_since_us())
+        return letters
+
+    def _take(self, span: MeterSpan, rows: TypeRows, decoded: Decoded, batch: Batch) -> Take:
+        """The events of its type that a meter version takes: in its span of time, through its filter, with a value."""
+        meter = span.meter
+        time_us, taken = decoded.time_us[rows.row], np.ones(len(rows.row), np.bool_)
+        if span.from_ms > BEGIN_MS or span.to_ms < -BEGIN_MS:
+            taken &= (time_us >= span.from_ms * 1000) & (time_us < span.to_ms * 1000)
+        for path, allowed in meter.filter.items():
+            passes = frozenset(allowed)
+            taken &= np.fromiter((text in passes for text in rows.text[path]), np.bool_, len(taken))
+        value = member = None
+        if meter.aggregation == "unique":
+            assert meter.value is not None
+            member, present = rows.member[meter.value]
+            taken &= present
+        elif meter.value is not None:
+            value, _ = rows.number[(meter.value, meter.precision)]
+        events = Selection(
+            series=list(zip(rows.subject, *(rows.text[path] for path in meter.dimensions), strict=True)),
+            window=window_start_ms(time_us, meter.window_ms),
+            offset=batch.offset[decoded.message[rows.row]],
+            time_us=time_us,
+            digest=decoded.digest[rows.row],
+            value=value,
+            member=member,
+        )
+        return Take(self.table(meter), rows.row[taken], events.take(taken))
+
+    @staticmethod
+    def _only(take: Take, wanted: NDArray[np.bool_]) -> Take:
+        mask = wanted[take.row]
+        return Take(take.table, take.row[mask], take.events.take(mask))
+
+    def _accept(self, takes: list[Take], rows: Ints, decoded: Decoded) -> tuple[dict[int, str], int]:
+        """Apply limits, then drop duplicates, then fold. Returns what a limit refused, with why, and how many are new.
+
+        Where a batch might cross a limit it is cut in half until each part is clearly on one side: so the verdicts
+        are those of one event at a time, at the price of whole batches nearly always.
+        """
+        refused: dict[int, str] = {}
+        might = False
+        for take in takes:
+            full, close = take.table.refused(take.events, self.limits.unique_max, self.limits.dimension_sets_max)
+            might |= close
+            why = self._over(take.table.aggregation)
+            refused.update(dict.fromkeys(take.row[full].tolist(), why))
+        if refused:
+            rows = rows[~np.isin(rows, list(refused))]
+            wanted = np.zeros(len(decoded.kind), np.bool_)
+            wanted[rows] = True
+            takes = [self._only(take, wanted) for take in takes]
+        if might and len(rows) > 1:
+            accepted = 0
+            for half in np.array_split(rows, 2):
+                wanted = np.zeros(len(decoded.kind), np.bool_)
+                wanted[half] = True
+                more, new = self._accept([self._only(take, wanted) for take in takes], half, decoded)
+                refused |= more
+                accepted += new
+            return refused, accepted
+        new_rows = self.identities.add(decoded.time_us[rows], decoded.digest[rows])
+        new = np.zeros(len(decoded.kind), np.bool_)
+        new[rows[new_rows]] = True
+        for take in takes:
+            take.table.fold(take.events.take(new[take.row]))
+        return refused, int(new_rows.sum())
+
+    def _over(self, aggregation: str) -> str:
+        limits = self.limits
+        if aggregation == "unique":
+            return f"limit: a window holds unique_max={limits.unique_max} values; raise limits.unique_max"
+        return (
+            f"limit: dimension_sets_max={limits.dimension_sets_max} combinations of dimensions in one window; "
+            "drop a dimension or raise limits.dimension_sets_max"
+        )
+
+    def _count(self, decoded: Decoded, metered: int, late: int, refused: int, accepted: int) -> None:
+        ledger, consumed = self.ledger, len(decoded.kind)
+        invalid = int((decoded.kind == INVALID).sum())
+        ledger.consumed += consumed
+        ledger.invalid += invalid + refused
+        ledger.unmetered += consumed - invalid - metered
+        ledger.late += late
+        ledger.accepted += accepted
+        ledger.duplicate += metered - late - refused - accepted
+
+    def _letter(
+        self, verdict: Verdict, batch: Batch, decoded: Decoded, row: int, reason: str, raw: bytes | None
+    ) -> Letter:
+        message, index = int(decoded.message[row]), int(decoded.index[row])
+        if raw is None:
+            raw = self.decoder.raw(batch.values[message] or b"", index)
+        at, when = int(batch.offset[message]), int(batch.timestamp_ms[message])
+        return Letter(verdict, at, index, reason, raw, when)
+
+    # -- the mark
+
+    def open_digest(self) -> str:
+        """A digest of all that is open by the clock, whatever the order it came in: what a restore must reproduce."""
+        total = np.zeros(2, np.uint64)
+        for hour, held in sorted(self.identities.hours.items()):
+            total += _mixed(held.keys.sum(axis=0, dtype=np.uint64) + np.uint64(held.count), hour)
+        for key, table in sorted(self.tables.items()):
+            salt = xxhash.xxh3_64_intdigest(f"{key[0]}\x1f{key[1]}".encode())
+            total += _mixed(
+                _table_digest(table, table.column("window") + table.window_ms > self.open_since_ms(key)), salt
+            )
+        return total.tobytes().hex()
+
+
+def _mixed(lanes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
+    lanes = (lanes ^ np.uint64(salt & (2**64 - 1))) * _MIX
+    return lanes ^ (lanes >> np.uint64(29))
+
+
+def _table_digest(table: PartialTable, opened: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """uint64[2]: a sum over rows, so that their order does not matter; within a row every column counts."""
+    rows = np.flatnonzero(opened)
+    lanes = table.series_digests()[table.column("series")[rows]]
+    for name in table.dtype.names or ():
+        if name != "series":
+            lanes = _mixed(lanes, 0) + table.column(name)[rows].astype(np.uint64)
+    members = np.zeros(2, np.uint64)
+    for row, lane in zip(rows.tolist(), lanes, strict=True) if table.sets else ():
+        members += _mixed(table.sets[row].keys.sum(axis=0, dtype=np.uint64), int(lane))
+    lanes = _mixed(lanes, len(rows))
+    return np.array([lanes.sum(dtype=np.uint64), (lanes >> np.uint64(7)).sum(dtype=np.uint64)]) + members
