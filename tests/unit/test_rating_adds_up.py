@@ -19,7 +19,7 @@ from rating.money import round_money
 from rating.numbers import ZERO, Quantity, to_amount
 from rating.periods import Period
 from rating.plans import Plan
-from rating.prices import Flat, Graduated, Package, PerUnit, Price, Tier, Volume, price_amount
+from rating.prices import Flat, Graduated, Package, PerUnit, Price, Tier, Volume, explain, price_amount
 from rating.rate import Segment
 
 Days = Sequence[tuple[date, Quantity]]
@@ -117,6 +117,17 @@ def test_any_split_of_the_same_usage_into_days_adds_up_to_the_same(
     fewer = [all_days[place] for place in sorted(kept)]
     whole = exact_sum([row.amount for row in rate_days(price, all_days)])
     assert exact_sum([row.amount for row in rate_days(price, fewer)]) == whole
+
+
+@settings(deadline=None)
+@given(prices, decimal_quantities)
+def test_the_steps_of_an_explanation_multiply_and_leave_less_than_a_unit_to_bring_to_twelve_decimals(
+    price: Price, total: Decimal
+) -> None:
+    steps = [step for step in explain(price, total) if step.step != "brought to 12 decimals"]
+    assert all(Fraction(step.quantity) * Fraction(step.unit_amount) == Fraction(step.amount) for step in steps)
+    explained = exact_sum([step.amount for step in steps])
+    assert abs(explained - Fraction(price_amount(price, total))) <= Fraction(1, 2 * 10**12)
 
 
 @settings(deadline=None)

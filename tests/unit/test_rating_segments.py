@@ -89,6 +89,12 @@ def test_a_gap_between_contracts_falls_to_the_default_plan() -> None:
     assert tariff.plan_for("acme", date(2026, 11, 11)) == FREE
 
 
+def test_a_contract_may_start_on_the_day_the_one_before_ends() -> None:
+    dated = (contract("pro", "2026-01-01", "2026-11-16"), contract("free", "2026-11-16"))
+    segments = Tariff(None, (FREE, PRO_1), dated).segments("acme", NOVEMBER)
+    assert [(segment.plan, segment.start.day) for segment in segments] == [(PRO_1, 1), (FREE, 16)]
+
+
 def test_an_account_without_contract_is_on_the_default_plan_or_unrated_with_a_reason() -> None:
     assert Tariff("free", (FREE,)).segments("other", NOVEMBER) == [Segment(FREE, NOVEMBER.start, NOVEMBER.end)]
     (unrated,) = Tariff(None, (FREE,)).segments("other", NOVEMBER)
