@@ -34,6 +34,10 @@ class OlderCatalogueError(Exception):
 class Slot(Protocol):
     """The durable state of one partition, as its owner sees it."""
 
+    @property
+    def token(self) -> bytes:
+        """The owner's, since the last claim."""
+
     def claim(self, generation: int) -> Head | None:
         """Become the owner; the head of the last checkpoint, if there is one. OlderCatalogueError, Retryable."""
 
@@ -67,7 +71,7 @@ class RedisSlot:
         self._client = client
         self._prefix = f"tollstream:{{{topic_id}/{partition}}}:"
         self._head = self._prefix + "head"
-        self._token = b""
+        self.token = b""
         self._claim, self._checkpoint, self._put, self._clear = (
             client.register_script((_HERE / name).read_text())
             for name in ("claim.lua", "checkpoint.lua", "put.lua", "clear.lua")
@@ -75,11 +79,11 @@ class RedisSlot:
 
     def claim(self, generation: int) -> Head | None:
         """Write a fresh random token: from here on a stale owner's checkpoints are refused."""
-        self._token = secrets.token_bytes(16)
-        answer, value = self._call(self._claim, [self._head], [self._token, generation])
+        self.token = secrets.token_bytes(16)
+        answer, value = self._call(self._claim, [self._head], [self.token, generation])
         if answer == b"newer":
             raise OlderCatalogueError(
-                f"partition state {self._prefix} was written with catalogue generation {int(value)}, ours is {generation}; "
+                f"{self._prefix} was written with catalogue generation {int(value)}, ours is {generation}; "
                 "restart this worker so that it reads the newest catalogue"
             )
         return _HEAD_DECODER.decode(value) if value else None
@@ -104,7 +108,7 @@ class RedisSlot:
         keys = [self._head, *(self._prefix + one.name for one in writes)]
         keys += [self._prefix + name for name in checkpoint.deletes]
         expected = "" if checkpoint.expected is None else str(checkpoint.expected)
-        arguments: list[Any] = [self._token, expected, head.offset, head.generation, _HEAD_ENCODER.encode(head)]
+        arguments: list[Any] = [self.token, expected, head.offset, head.generation, _HEAD_ENCODER.encode(head)]
         arguments += [len(writes), _STRING_BYTES_MAX]
         for one in writes:
             arguments += [one.at, one.data]
@@ -124,7 +128,7 @@ class RedisSlot:
         """An idle owner asks too: a rebalance may have passed it by."""
         with _retryable():
             token, there = self._client.hmget(self._head, ["token", "offset"])  # type: ignore[misc]
-        if token != self._token or (offset is not None and int(there or -1) != offset):
+        if token != self.token or (offset is not None and int(there or -1) != offset):
             raise FencedError(f"{self._prefix} has another owner")
 
     def clear(self, head: Head) -> None:
@@ -134,7 +138,7 @@ class RedisSlot:
 
     def _owned(self, script: Any, names: list[str], arguments: list[Any]) -> None:
         keys = [self._head, *(self._prefix + name for name in names)]
-        if self._call(script, keys, [self._token, *arguments]) != b"ok":
+        if self._call(script, keys, [self.token, *arguments]) != b"ok":
             raise FencedError(f"{self._prefix} has another owner")
 
     def _call(self, script: Any, keys: list[str], arguments: list[Any]) -> Any:

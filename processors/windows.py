@@ -300,6 +300,10 @@ class PartialTable:
         self._touched = []
         self.settle_series()
 
+    def saved_members(self, row: int) -> int:
+        """How many members of a unique partial the last checkpoint holds."""
+        return self._saved_members[row]
+
     def settle_series(self) -> None:
         """The series seen so far are in the checkpoint."""
         self._saved_series = len(self.series)

@@ -1,0 +1,135 @@
+"""Rows of the stages as the column batches that the ClickHouse sink takes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+import numpy as np
+
+from config.catalogue import Catalogue, Meter
+from processors.meter import Letter
+from processors.outputs import GENERATION, Released, WindowRow
+from processors.rate import RatedRow
+from sinks.rows import LedgerRows, LetterRows, RatedRows, UsageRows
+
+
+class _Peek(msgspec.Struct):
+    """What a letter says of itself, if it can be read at all."""
+
+    type: str = ""
+    subject: str = ""
+
+
+_PEEK = msgspec.json.Decoder(_Peek)
+
+
+@lru_cache(maxsize=65_536)
+def dims_text(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    """Canonical JSON of a set of dimensions: keys sorted, no spaces. Part of a row's key, so it must never vary."""
+    return msgspec.json.encode(dict(sorted(zip(names, values, strict=True)))).decode()
+
+
+def usage_columns(rows: list[WindowRow], catalogue: Catalogue) -> UsageRows:
+    """One column a field; numbers that an aggregation does not have are zero."""
+    by_key: dict[tuple[str, int], Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
+    meters = [by_key[(row.meter, row.meter_version)] for row in rows]
+    windows = np.array([row.window_start_ms for row in rows], np.int64)
+    value = np.array([row.value for row in rows], np.int64)
+    kinds = np.array([meter.aggregation for meter in meters], "U6")
+    return UsageRows(
+        meter=[row.meter for row in rows],
+        meter_version=np.array([row.meter_version for row in rows], np.int64),
+        aggregation=kinds.tolist(),
+        precision=np.array([meter.precision for meter in meters], np.int64),
+        subject=[row.subject for row in rows],
+        dims=[dims_text(meter.dimensions, tuple(row.dimensions)) for meter, row in zip(meters, rows, strict=True)],
+        account=[row.account for row in rows],
+        window_start_ms=windows,
+        window_end_ms=windows + np.array([meter.window_ms for meter in meters], np.int64),
+        topic=[row.topic for row in rows],
+        partition=np.array([row.partition for row in rows], np.int64),
+        chunk=np.array([row.chunk for row in rows], np.int64),
+        offset=np.array([row.offset for row in rows], np.int64),
+        generation=np.full(len(rows), GENERATION, np.int64),
+        events=np.array([row.events for row in rows], np.int64),
+        sum_hi=np.array([row.sum_hi for row in rows], np.int64),
+        sum_lo=np.array([row.sum_lo for row in rows], np.int64),
+        min=np.where(kinds == "min", value, 0),
+        max=np.where(kinds == "max", value, 0),
+        latest_time_us=np.array([row.time_us for row in rows], np.int64),
+        latest_id_hi=np.array([row.id_hi for row in rows], np.uint64),
+        latest_id_lo=np.array([row.id_lo for row in rows], np.uint64),
+        latest_value=np.where(kinds == "latest", value, 0),
+        members=[_members(row) for row in rows] if any(row.members for row in rows) else None,
+    )
+
+
+def _members(row: WindowRow) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+    return np.frombuffer(row.members, np.uint64).reshape(-1, 2)
+
+
+def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:
+    """The counts of each partition, absolute, as of its checkpoint."""
+
+    def count(name: str) -> list[int]:
+        return [one.ledger[name] for one in released]
+
+    return LedgerRows(
+        topic=[topic_id] * len(released),
+        partition=[one.partition for one in released],
+        offset=[one.through for one in released],
+        consumed=count("consumed"),
+        accepted=count("accepted"),
+        duplicate=count("duplicate"),
+        late=count("late"),
+        invalid=count("invalid"),
+        unmetered=count("unmetered"),
+        clock_ms=[one.clock_ms for one in released],
+    )
+
+
+def letter_columns(letters: list[tuple[int, Letter]], topic_id: str) -> LetterRows:
+    """Late or refused events with the partition that each came from."""
+    peeks = [_peek(letter.raw) for _, letter in letters]
+    return LetterRows(
+        topic=[topic_id] * len(letters),
+        partition=[partition for partition, _ in letters],
+        offset=[letter.offset for _, letter in letters],
+        index=[letter.index for _, letter in letters],
+        reason=[letter.reason for _, letter in letters],
+        raw=[letter.raw for _, letter in letters],
+        record_timestamp_ms=[letter.record_timestamp_ms for _, letter in letters],
+        type=[peek.type for peek in peeks],
+        subject=[peek.subject for peek in peeks],
+    )
+
+
+def _peek(raw: bytes) -> _Peek:
+    try:
+        return _PEEK.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _Peek()  # unreadable, or not JSON: its bytes are kept all the same
+
+
+def rated_columns(rows: list[RatedRow]) -> RatedRows:
+    """Rated rows as they are, a column a field."""
+    return RatedRows(
+        account=[row.account for row in rows],
+        plan=[row.plan for row in rows],
+        plan_version=[row.plan_version for row in rows],
+        price=[row.price for row in rows],
+        model=[row.model for row in rows],
+        meter=[row.meter for row in rows],
+        currency=[row.currency for row in rows],
+        period_start=[row.period_start for row in rows],
+        segment_start=[row.segment_start for row in rows],
+        day=[row.day for row in rows],
+        opening=[int(row.opening) for row in rows],
+        quantity=[row.quantity for row in rows],
+        quantity_total=[row.quantity_total for row in rows],
+        amount=[row.amount for row in rows],
+        unrated_reason=[row.unrated_reason for row in rows],
+        generation=[row.generation for row in rows],
+        version=[row.version for row in rows],
+    )

@@ -1,0 +1,135 @@
+"""A Kafka consumer that hands over batches by partition, and tells where each partition ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from config.settings import Kafka
+
+Assigned = Callable[[list[int]], dict[int, int]]  # partitions taken -> the offset to read each from
+Dropped = Callable[[list[int]], None]
+
+
+class PartitionConsumer:
+    """One group member on one topic. Offsets come from our own state, never from the group's."""
+
+    def __init__(self, settings: Kafka, topic: str, group: str, assigned: Assigned, dropped: Dropped) -> None:
+        self._topic, self._assigned, self._dropped = topic, assigned, dropped
+        self.position: dict[int, int] = {}  # the next offset of each partition that is ours
+        self.at_end: set[int] = set()  # partitions without more messages when last heard of
+        self._paused = False
+        self._early: list[Any] = []
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.bootstrap,
+                "group.id": group,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": settings.session_timeout_ms,
+                "heartbeat.interval.ms": max(settings.session_timeout_ms // 3, 1),
+                "max.poll.interval.ms": 600_000,  # a load of ten million identities takes seconds, not minutes
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",  # a position that the log lacks is a fault to stop at, never to skip
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "queued.min.messages": 200_000,
+                "queued.max.messages.kbytes": 131_072,
+                "fetch.queue.backoff.ms": 2,  # the default of 1000 starves a short queue
+                "log_level": 2,
+            }
+        )
+        self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+
+    def _on_assign(self, consumer: Any, taken: list[TopicPartition]) -> None:
+        starts = self._assigned([one.partition for one in taken])
+        consumer.incremental_assign([TopicPartition(self._topic, p, offset) for p, offset in starts.items()])
+        self.position.update(starts)
+        self._paused = False
+
+    def _on_revoke(self, consumer: Any, lost: list[TopicPartition]) -> None:
+        # Nothing is saved here: the next owner folds again what no checkpoint holds, and says the same.
+        partitions = [one.partition for one in lost]
+        for partition in partitions:
+            self.position.pop(partition, None)
+            self.at_end.discard(partition)
+        self._dropped(partitions)
+        consumer.incremental_unassign(lost)
+
+    def take(self, most: int, timeout_s: float) -> dict[int, list[Any]]:
+        """Messages by partition, in offset order. KafkaException for what no retry mends."""
+        if self._paused:
+            self._consumer.resume(self._mine())
+            self._paused = False
+        early, self._early = self._early, []
+        return self._sort(early + self._consumer.consume(most, 0 if early else timeout_s))
+
+    def keep_alive(self) -> None:
+        """Stay in the group while something else is slow, without taking messages."""
+        if not self._paused:
+            self._consumer.pause(self._mine())
+            self._paused = True
+        self._early += self._consumer.consume(1, 0)  # a partition assigned just now is not paused yet
+
+    def _sort(self, messages: Iterable[Any]) -> dict[int, list[Any]]:
+        found: dict[int, list[Any]] = {}
+        for message in messages:
+            error = message.error()
+            if error is None:
+                partition = message.partition()
+                if partition in self.position:
+                    found.setdefault(partition, []).append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self.at_end.add(message.partition())
+            elif not error.retriable() and error.code() not in _PASSING:
+                raise KafkaException(error)
+        for partition, taken in found.items():
+            self.position[partition] = taken[-1].offset() + 1
+            self.at_end.discard(partition)
+        return found
+
+    def look_again(self) -> None:
+        """Ask every partition anew whether it has more: `at_end` fills as the broker answers."""
+        self.at_end.clear()
+        for partition, offset in self.position.items():
+            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+
+    def commit(self, offsets: dict[int, int]) -> None:
+        """For lag tools only; the truth is in our own state."""
+        if offsets:
+            places = [TopicPartition(self._topic, p, offset) for p, offset in offsets.items()]
+            self._consumer.commit(offsets=places, asynchronous=True)
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """(first offset, end offset) as the broker says now."""
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=10)
+        return low, high
+
+    def first_at(self, partition: int, timestamp_ms: int) -> int:
+        """The first offset with at least this timestamp; the end where there is none."""
+        asked = [TopicPartition(self._topic, partition, max(timestamp_ms, 0))]
+        offset = self._consumer.offsets_for_times(asked, timeout=10)[0].offset
+        return int(offset) if offset >= 0 else self.bounds(partition)[1]
+
+    def _mine(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in self.position]
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+# Conditions of the connection or the group that librdkafka mends by itself; it reports them for information.
+_PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)

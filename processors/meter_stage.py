@@ -1,0 +1,306 @@
+"""The shell of stage 1: Kafka in, Redis checkpoints, ClickHouse and Kafka out. It holds no business rule.
+
+The order of side effects, for every checkpoint:
+  1 letters to their topics and tables, acknowledged     dying here: the next owner sends them again, same keys
+  2 the checkpoint in Redis                              dying here: outputs are behind `published` and go out again
+  3 partials and ledger to ClickHouse and usage.windows  dying here: the same, absolute rows with versions
+  4 acknowledgements -> `published` in the next checkpoint, and now and then the mark
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import numpy as np
+from edge.murmur2 import partition_of
+
+from config.catalogue import Catalogue
+from config.settings import Settings
+from processors.columns import ledger_columns, letter_columns, usage_columns
+from processors.consume import PartitionConsumer
+from processors.health import past_the_end
+from processors.meter import Batch
+from processors.outputs import Released
+from processors.owner import Mark, Owner
+from processors.patience import patiently
+from processors.state import FencedError, RedisSlot, connect
+from processors.windows import DamagedError
+from sinks.clickhouse import ClickHouseSink
+from sinks.topics import DurableProducer, ends_are_trusted, partition_count, read_to_end, topic_id
+
+_ENCODER = msgspec.msgpack.Encoder()
+_MARK_DECODER = msgspec.json.Decoder(Mark)
+
+
+class MeterStage:
+    """One worker's share of stage 1."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self._settings, self._catalogue = settings, catalogue
+        kafka, self._processing = settings.kafka, settings.processing
+        self._topic_id = topic_id(kafka, kafka.events_topic)
+        self._ends_trusted = ends_are_trusted(kafka)
+        self._redis = connect(settings.redis.url)
+        self._producer = DurableProducer(kafka)
+        self._sink = ClickHouseSink(settings.clickhouse, rows_max=settings.limits.sink_rows_max)
+        self._window_partitions = partition_count(kafka, kafka.windows_topic)
+        self._partition_of: dict[str, int] = {}
+        self._marks: dict[str, Mark] | None = None
+        self._inserting = ThreadPoolExecutor(1, "clickhouse")
+        self._sent: tuple[Future[None], dict[int, int]] | None = None  # outputs on their way: partition -> through
+        self._owners: dict[int, Owner] = {}
+        self._first_end: dict[int, int] = {}  # partition -> the end of its log when first reached
+        self._since_checkpoint = 0
+        now = time.monotonic()
+        self._checkpoint_at = self._mark_at = self._verify_at = now
+        self.trouble = ""
+        self._consumer = PartitionConsumer(
+            kafka, kafka.events_topic, f"{kafka.group}-meter", self._take_over, self._let_go
+        )
+
+    # -- partitions come and go
+
+    def _take_over(self, partitions: list[int]) -> dict[int, int]:
+        self._marks = None
+        starts = {}
+        for partition in partitions:
+            slot = RedisSlot(self._redis, self._topic_id, partition)
+            log = _KafkaLog(self, partition)
+            owner = Owner(slot, log, self._catalogue, self._settings, self._topic_id, partition)
+            starts[partition] = patiently(owner.begin, self._say)
+            self._check_end(partition, starts[partition])
+            self._owners[partition] = owner
+        return starts
+
+    def _let_go(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self._owners.pop(partition, None)
+            self._first_end.pop(partition, None)
+
+    def _check_end(self, partition: int, offset: int) -> None:
+        if self._ends_trusted:
+            fault = past_the_end(partition, offset, self._consumer.bounds(partition)[1])
+            if fault:
+                raise RuntimeError(f"{fault}. Restore the topic, or clear its state in Redis and the tables")
+
+    # -- the loop
+
+    def step(self, timeout_s: float) -> int:
+        """Take messages, fold them, and checkpoint when it is time. The number of messages taken."""
+        taken = self._consumer.take(self._processing.consume_messages_max, timeout_s)
+        count = 0
+        for partition, messages in taken.items():
+            batch = _batch(messages)
+            self._owners[partition].fold(batch)
+            count += len(messages)
+        for partition in self._consumer.at_end:
+            owner = self._owners.get(partition)
+            if owner is not None:
+                owner.at_end()
+                self._first_end.setdefault(partition, owner.state.offset)
+        self._since_checkpoint += count
+        now = time.monotonic()
+        waited_ms = (now - self._checkpoint_at) * 1000
+        if self._since_checkpoint >= self._processing.checkpoint_events or (
+            waited_ms >= self._processing.checkpoint_interval_ms
+        ):
+            self._checkpoint()
+        self._producer.poll()
+        return count
+
+    def _checkpoint(self) -> None:
+        """Steps 1 to 4, for every partition that has news."""
+        self._send_letters()
+        self._collect(wait=True)
+        released, folded = [], {}
+        for partition, owner in list(self._owners.items()):
+            try:
+                out = patiently(owner.checkpoint, self._say, self._consumer.keep_alive)
+            except (FencedError, DamagedError) as error:
+                raise LostPartitionError(f"partition {partition}: {error}") from error
+            if out is not None:
+                released.append(out)
+                folded[partition] = out.through
+        if released:
+            self._release(released)
+        self._consumer.commit(folded)
+        self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
+        if (self._checkpoint_at - self._verify_at) * 1000 >= self._processing.health_stall_ms / 3:
+            self._verify()
+        if (self._checkpoint_at - self._mark_at) * 1000 >= self._processing.mark_interval_ms:
+            self._send_marks()
+
+    def _send_letters(self) -> None:
+        """Step 1. Keyed by coordinates, so that a repeat is the same row."""
+        letters = [(owner, letter) for owner in self._owners.values() for letter in owner.letters]
+        if not letters:
+            return
+        kafka = self._settings.kafka
+        for owner, letter in letters:
+            topic = kafka.late_topic if letter.verdict == "late" else kafka.dead_letter_topic
+            key = f"{self._topic_id}/{owner.partition}/{letter.offset}/{letter.index}".encode()
+            self._producer.send(topic, msgspec.json.encode(letter), key)
+        by_verdict = {
+            verdict: letter_columns(
+                [(o.partition, one) for o, one in letters if one.verdict == verdict], self._topic_id
+            )
+            for verdict in ("late", "invalid")
+        }
+        self._in_background(lambda: self._sink.insert_late(by_verdict["late"]))
+        self._in_background(lambda: self._sink.insert_dead_letters(by_verdict["invalid"]))
+        self._await_producer()
+        for owner, _ in letters:
+            owner.letters = []
+
+    def _release(self, released: list[Released]) -> None:
+        """Step 3. Kafka takes the rows at once; ClickHouse is waited for in the background, while the fold goes on."""
+        topic, accounts = self._settings.kafka.windows_topic, self._partition_of
+        for one in released:
+            for row in one.rows:
+                partition = accounts.get(row.account)
+                if partition is None:
+                    partition = partition_of(row.account.encode(), self._window_partitions)
+                    accounts[row.account] = partition
+                # The key holds the owner's token: compaction keeps the last record of a key, and a stale owner's
+                # late record must not displace a newer one.
+                self._producer.send(topic, _ENCODER.encode(row), _ENCODER.encode(row.key()) + one.token, partition)
+        usage = usage_columns([row for one in released for row in one.rows], self._catalogue)
+        ledger = ledger_columns(released, self._topic_id)
+
+        def insert() -> None:
+            patiently(lambda: self._sink.insert_usage(usage), self._say)
+            patiently(lambda: self._sink.insert_ledger(ledger), self._say)
+
+        self._sent = (self._inserting.submit(insert), {one.partition: one.through for one in released})
+
+    def _collect(self, *, wait: bool) -> None:
+        """Step 4: once both sinks have acknowledged, the next checkpoint may say so."""
+        if self._sent is None or not (wait or self._sent[0].done()):
+            return
+        future, through = self._sent
+        self._await(future)
+        self._await_producer()
+        self._sent = None
+        for partition, offset in through.items():
+            if partition in self._owners:
+                self._owners[partition].acknowledged(offset)
+
+    def _send_marks(self) -> None:
+        self._mark_at = time.monotonic()
+        for partition, owner in self._owners.items():
+            mark = owner.mark()
+            if mark is not None:
+                key = f"{self._topic_id}/{partition}".encode()
+                self._producer.send(self._settings.kafka.marks_topic, msgspec.json.encode(mark), key)
+
+    def _verify(self) -> None:
+        """An idle owner asks too, and a position past the end is found."""
+        self._verify_at = time.monotonic()
+        for partition, owner in self._owners.items():
+            if not owner.restoring and not owner.unsaved:
+                try:
+                    patiently(lambda owner=owner: owner.slot.verify(owner.state.offset), self._say)  # type: ignore[misc]
+                except FencedError as error:
+                    raise LostPartitionError(f"partition {partition}: {error}") from error
+            self._check_end(partition, owner.state.offset)
+
+    # -- waiting without leaving the group
+
+    def _in_background(self, work: Any) -> None:
+        self._await(self._inserting.submit(lambda: patiently(work, self._say)))
+
+    def _await(self, future: Future[None]) -> None:
+        while not future.done():
+            try:
+                future.result(0.05)
+            except TimeoutError:
+                self._consumer.keep_alive()
+        future.result()
+
+    def _await_producer(self) -> None:
+        while not self._producer.acknowledged(0.2):
+            self._consumer.keep_alive()
+
+    def _say(self, trouble: str) -> None:
+        self.trouble = trouble
+
+    # -- what others ask
+
+    def progress(self) -> tuple[int, bool]:
+        """(a number that grows with work done, whether the log has more)."""
+        position = sum(owner.state.offset for owner in self._owners.values())
+        return position, not self._consumer.at_end.issuperset(self._owners)
+
+    def caught_up(self) -> list[int]:
+        """Partitions of which all that was there when the end was first reached is processed and acknowledged."""
+        self._collect(wait=False)
+        return [p for p, end in self._first_end.items() if self._owners[p].published >= end]
+
+    def drain(self) -> None:
+        """Checkpoint, wait for every acknowledgement, record it, leave a mark, and leave the group."""
+        self._checkpoint()
+        self._collect(wait=True)
+        self._checkpoint()
+        self._collect(wait=True)
+        self._send_marks()
+        self._await_producer()
+        self._consumer.close()
+        self._inserting.shutdown()
+        self._sink.close()
+
+    def abandon(self) -> None:
+        """Leave the group and save nothing: somebody else owns what we held."""
+        self._consumer.close()
+        self._inserting.shutdown()
+        self._sink.close()
+
+    def marks(self) -> dict[str, Mark]:
+        """The last mark of each partition of this topic, read once for each round of assignments."""
+        if self._marks is None:
+            kafka = self._settings.kafka
+            records = patiently(lambda: read_to_end(kafka, kafka.marks_topic), self._say)
+            self._marks = {key.decode(): _MARK_DECODER.decode(value) for key, value in records if value}
+        return self._marks
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """(first offset, end offset) of the events log."""
+        return self._consumer.bounds(partition)
+
+    def first_at(self, partition: int, timestamp_ms: int) -> int:
+        """See PartitionConsumer."""
+        return self._consumer.first_at(partition, timestamp_ms)
+
+    @property
+    def topic_id(self) -> str:
+        return self._topic_id
+
+
+class LostPartitionError(Exception):
+    """Another owner, or nobody knows who, changed a partition's state: drop everything and begin anew."""
+
+
+class _KafkaLog:
+    """What an owner asks of its log."""
+
+    def __init__(self, stage: MeterStage, partition: int) -> None:
+        self._stage, self._partition = stage, partition
+
+    def low(self) -> int:
+        return self._stage.bounds(self._partition)[0]
+
+    def first_at(self, timestamp_ms: int) -> int:
+        return self._stage.first_at(self._partition, timestamp_ms)
+
+    def mark(self) -> Mark | None:
+        return self._stage.marks().get(f"{self._stage.topic_id}/{self._partition}")
+
+
+def _batch(messages: list[Any]) -> Batch:
+    return Batch(
+        [message.value() for message in messages],
+        np.array([message.offset() for message in messages], np.int64),
+        np.array([message.timestamp()[1] for message in messages], np.int64),
+    )

@@ -1,0 +1,114 @@
+"""What leaves stage 1 after a checkpoint: absolute rows with versions, for ClickHouse and for `usage.windows`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from processors.meter import MeterKey, PartitionState
+from processors.windows import CHUNK_MEMBERS, Ints, PartialTable
+
+GENERATION = 0  # of partials: no repair has raised it yet; row version = generation << 64 | offset
+
+
+class WindowRow(msgspec.Struct, array_like=True):
+    """One message of `usage.windows`: the absolute state of a partial, or of one chunk of a unique partial's members.
+
+    `offset` is that of the last event folded in; of two rows with one key the higher offset holds. `value` is the
+    min, max or latest value. Sums are `sum_hi * 2**32 + sum_lo`, scaled by the meter's precision.
+    """
+
+    meter: str
+    meter_version: int
+    subject: str
+    dimensions: list[str]  # in the meter's order
+    account: str
+    window_start_ms: int
+    topic: str  # id of the events topic
+    partition: int
+    chunk: int  # 0: the state without members; k > 0: members 4096 * (k - 1) and on
+    offset: int
+    events: int
+    sum_hi: int
+    sum_lo: int
+    value: int
+    time_us: int
+    id_hi: int
+    id_lo: int
+    members: bytes  # 16 bytes each
+
+    def key(self) -> tuple[Any, ...]:
+        """What the row is about: of rows with one key the highest offset holds."""
+        return (
+            *(self.meter, self.meter_version, self.subject, self.dimensions),
+            *(self.window_start_ms, self.topic, self.partition, self.chunk),
+        )
+
+
+class Released(msgspec.Struct):
+    """What one partition's checkpoint lets go."""
+
+    partition: int
+    token: bytes  # the owner's
+    through: int  # the checkpoint's offset
+    rows: list[WindowRow]
+    clock_ms: int
+    ledger: dict[str, int]
+
+
+def changed_rows(state: PartitionState, topic_id: str, partition: int) -> list[WindowRow]:
+    """Every partial changed since the last checkpoint. Take them before `settle`, send them after the write."""
+    rows: list[WindowRow] = []
+    for key, table in state.tables.items():
+        changed = table.changed()
+        if len(changed):
+            first = [table.saved_members(row) // CHUNK_MEMBERS for row in changed.tolist()] if table.sets else None
+            rows += _rows(state, key, table, changed, first, topic_id, partition)
+    return rows
+
+
+def unpublished_rows(state: PartitionState, published: int, topic_id: str, partition: int) -> list[WindowRow]:
+    """Every partial that an event at or above `published` went into: what a new owner sends again."""
+    rows: list[WindowRow] = []
+    for key, table in state.tables.items():
+        again = np.flatnonzero(table.column("offset") >= published)
+        first = None
+        if table.sets:
+            first = [sum(offset < published for offset in table.chunk_offsets[row]) for row in again.tolist()]
+        rows += _rows(state, key, table, again, first, topic_id, partition)
+    return rows
+
+
+def _rows(
+    state: PartitionState,
+    key: MeterKey,
+    table: PartialTable,
+    at: Ints,
+    first_chunk: list[int] | None,
+    topic_id: str,
+    partition: int,
+) -> list[WindowRow]:
+    """A row for each partial, and for a unique one a row for each chunk of members from `first_chunk` on."""
+    names = table.dtype.names or ()
+    n = len(at)
+
+    def column(name: str) -> list[int]:
+        return table.column(name)[at].tolist() if name in names else [0] * n  # type: ignore[no-any-return]
+
+    account_of, seen = state.catalogue.account_of, table.series.seen
+    windows = column("window")
+    series = [seen[code] for code in column("series")]
+    accounts = [account_of(one[0], window) for one, window in zip(series, windows, strict=True)]
+    columns = [column(name) for name in ("offset", "events", "sum_hi", "sum_lo", "value", "time_us", "id_hi", "id_lo")]
+    rows = [
+        WindowRow(*key, one[0], list(one[1:]), account, window, topic_id, partition, 0, *numbers, b"")
+        for one, account, window, numbers in zip(series, accounts, windows, zip(*columns, strict=True), strict=True)
+    ]
+    if first_chunk is not None:
+        for row, place, first in zip(rows[:], at.tolist(), first_chunk, strict=True):
+            for chunk, offset in enumerate(table.chunk_offsets[place][first:], first):
+                members = table.sets[place].keys[chunk * CHUNK_MEMBERS : (chunk + 1) * CHUNK_MEMBERS].tobytes()
+                rows.append(msgspec.structs.replace(row, chunk=chunk + 1, offset=offset, events=0, members=members))
+    return rows

@@ -1,0 +1,220 @@
+"""The owner of one partition: claims it, loads or restores its state, folds, checkpoints, and releases outputs.
+
+It does what section 3 of the design says and nothing else; where the messages come from and where outputs go is the
+runtime's business, so that a simulator can drive it through every order of events.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from config.catalogue import BEGIN_MS, Catalogue
+from config.settings import Settings
+from processors.checkpoint import Recorder, load
+from processors.events import Decoder
+from processors.identity import HOUR_US
+from processors.meter import Batch, Ledger, Letter, PartitionState
+from processors.outputs import Released, WindowRow, changed_rows, unpublished_rows
+from processors.state import Slot
+from processors.windows import DamagedError
+
+
+class Mark(msgspec.Struct):
+    """What was true of a partition when every output through `offset` was acknowledged. Published to `usage.marks`."""
+
+    offset: int
+    clock_ms: int
+    ledger: Ledger
+    digest: str  # PartitionState.open_digest
+
+
+class LogTooShortError(Exception):
+    """The log does not reach back as far as the state needs. Guessing would lose or double events."""
+
+
+class LogView(Protocol):
+    """What an owner asks of its partition's log."""
+
+    def low(self) -> int:
+        """The first offset that is still there."""
+
+    def first_at(self, timestamp_ms: int) -> int:
+        """The first offset whose record timestamp is at least this; a lower one only costs time."""
+
+    def mark(self) -> Mark | None:
+        """The last mark published for this partition."""
+
+
+class Owner:
+    """One partition, from claim to drop."""
+
+    def __init__(
+        self, slot: Slot, log: LogView, catalogue: Catalogue, settings: Settings, topic_id: str, partition: int
+    ) -> None:
+        self.slot, self.log, self.catalogue, self.settings = slot, log, catalogue, settings
+        self.topic_id, self.partition = topic_id, partition
+        self.letters: list[Letter] = []
+        self.published = 0
+        self._restoring: Mark | None = None
+        self._since_ms = BEGIN_MS
+        self._again: list[WindowRow] = []
+        self._saved_published = 0
+        self._empty()
+
+    def _empty(self) -> None:
+        limits = self.settings.limits
+        decoder = Decoder(self.catalogue, limits, self.settings.processing.skew_ms)
+        self.state = PartitionState(self.catalogue, limits, decoder)
+        self._recorder = Recorder(self.state, limits.state_segment_bytes_max)
+
+    # -- taking over
+
+    def begin(self) -> int:
+        """Claim and load; the offset to read from. Raises LogTooShortError, OlderCatalogueError, Retryable."""
+        head = self.slot.claim(self.catalogue.generation)
+        if head is not None:
+            try:
+                load(self.state, self.slot.load(head))
+            except DamagedError:
+                self._empty()
+                self.slot.clear(head)  # dying here leaves no head: the next owner restores from the log as we do now
+                head = None
+        if head is None:
+            return self._begin_from_log()
+        self._recorder = Recorder(self.state, self.settings.limits.state_segment_bytes_max, head)
+        self.published = self._saved_published = head.published
+        # The last owner may have died between its checkpoint and its outputs: they are absolute, so send them again.
+        self._again = unpublished_rows(self.state, head.published, self.topic_id, self.partition)
+        self._reach(self.state.offset, "the state in Redis continues at")
+        return self.state.offset
+
+    def _begin_from_log(self) -> int:
+        """No usable state in Redis: fold again from the oldest message that what is open can depend on."""
+        mark = self.log.mark()
+        if mark is None:
+            start = self.settings.processing.start_at or 0
+            self._reach(start, "with neither a state nor a mark the fold begins at")
+            self.state.offset = self.published = start
+            return start
+        self._since_ms = self._open_since(mark.clock_ms)
+        start = min(self.log.first_at(self._since_ms - self.settings.processing.skew_ms), mark.offset)
+        low = self.log.low()
+        if low > 0 and start <= low < mark.offset:
+            raise LogTooShortError(
+                f"partition {self.partition}: to restore, the log must reach back to records of before "
+                f"{self._since_ms} ms, and it begins at offset {low}; restore a backup of Redis, or keep the log longer"
+            )
+        self._restoring, self.state.offset = mark, start
+        return start
+
+    def _open_since(self, clock_ms: int) -> int:
+        """Start of the oldest window or hour that is open at a clock: nothing before it can matter again."""
+        catalogue = self.catalogue
+        starts = [
+            (clock_ms - catalogue.lateness_ms(meter.event_type)) // meter.window_ms * meter.window_ms
+            for meter in catalogue.meters
+        ]
+        late = max((event.lateness_ms for event in catalogue.events), default=0)
+        hour_ms = HOUR_US // 1000
+        return min([*starts, (clock_ms - late) // hour_ms * hour_ms])
+
+    def _reach(self, offset: int, why: str) -> None:
+        low = self.log.low()
+        if offset < low:
+            raise LogTooShortError(
+                f"partition {self.partition}: {why} offset {offset}, but the log begins at {low}: messages "
+                f"{offset} to {low - 1} are gone. Restore them, or set processing.start_at to accept the loss"
+            )
+
+    @property
+    def restoring(self) -> bool:
+        """Folding what was folded before; nothing may leave."""
+        return self._restoring is not None
+
+    # -- folding
+
+    def fold(self, batch: Batch) -> None:
+        """Fold consecutive messages. While restoring, those below the mark only rebuild the state."""
+        if self._restoring is None:
+            self.letters += self.state.fold(batch)
+            return
+        split = int((batch.offset < self._restoring.offset).sum())
+        before, after = _cut(batch, split)
+        if len(before.offset):
+            self.state.fold(before, self._since_ms)
+        if len(after.offset):
+            self._restored()
+            self.letters += self.state.fold(after)
+
+    def at_end(self) -> None:
+        """The log has no more messages now: a restore whose mark is at the end is over."""
+        if self._restoring is not None:
+            self._restored()
+
+    def _restored(self) -> None:
+        mark, self._restoring = self._restoring, None
+        assert mark is not None
+        self.state.clock_ms = mark.clock_ms
+        digest = self.state.open_digest()
+        if digest != mark.digest:
+            raise LogTooShortError(
+                f"partition {self.partition}: the state folded again through offset {mark.offset} is not the one that "
+                f"was there ({digest} for {mark.digest}): the log or the catalogue changed. "
+                "Restore a backup of Redis, or set processing.start_at and empty the tables"
+            )
+        self.state.offset, self.state.ledger = mark.offset, msgspec.structs.replace(mark.ledger)
+        self.published = mark.offset
+
+    # -- the checkpoint
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether a checkpoint would change anything."""
+        if self._restoring is not None:
+            return False
+        return self.state.offset != self._recorder.committed or self.published != self._saved_published
+
+    def checkpoint(self) -> Released | None:
+        """Commit the state; what may leave now, if anything. Its letters must be acknowledged before.
+
+        Dying before the write: the next owner folds the same messages and says the same. Dying after it, before the
+        outputs: `published` is behind, so the next owner sends them again. DamagedError, FencedError, Retryable.
+        """
+        if not self.unsaved and not self._again:
+            return None
+        rows = self._again + changed_rows(self.state, self.topic_id, self.partition)
+        if self.unsaved:
+            written = self._recorder.checkpoint(self.published, self.catalogue.generation)
+            self.slot.write(written)
+            self._recorder.commit(written)
+            self._saved_published = self.published
+            self._compact()
+        self._again = []
+        counts = msgspec.structs.asdict(self.state.ledger)
+        return Released(self.partition, self.slot.token, self.state.offset, rows, self.state.clock_ms, counts)
+
+    def _compact(self) -> None:
+        """Rewrite a log of superseded frames. Dying within leaves the old segments, which the head still names."""
+        if self._recorder.wants_compaction():
+            for chunk in self._recorder.compact(self.published):
+                self.slot.put(chunk)
+
+    def acknowledged(self, through: int) -> None:
+        """Every output below `through` is durable. The next checkpoint remembers it."""
+        self.published = max(self.published, through)
+
+    def mark(self) -> Mark | None:
+        """What is true now, if all of it is checkpointed and acknowledged."""
+        if self.restoring or self.published != self.state.offset or self.state.offset != self._recorder.committed:
+            return None
+        ledger = msgspec.structs.replace(self.state.ledger)
+        return Mark(self.state.offset, self.state.clock_ms, ledger, self.state.open_digest())
+
+
+def _cut(batch: Batch, at: int) -> tuple[Batch, Batch]:
+    return (
+        Batch(batch.values[:at], batch.offset[:at], batch.timestamp_ms[:at]),
+        Batch(batch.values[at:], batch.offset[at:], batch.timestamp_ms[at:]),
+    )

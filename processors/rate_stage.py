@@ -1,0 +1,146 @@
+"""The shell of stage 2: `usage.windows` in, rated rows out to ClickHouse and `usage.rated`. It holds no business rule.
+
+It keeps no state of its own: a new owner reads its partitions of `usage.windows` again, and emits nothing before it
+has reached their end, so that no row of a half-read log gets out. Dying anywhere loses nothing: rows are absolute
+states with versions, and the next owner sends all of its accounts' rows again.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import msgspec
+from edge.murmur2 import partition_of
+
+from config.catalogue import Catalogue
+from config.settings import Settings
+from processors.columns import rated_columns
+from processors.consume import PartitionConsumer
+from processors.outputs import WindowRow
+from processors.patience import patiently
+from processors.rate import RatedRow, Rater
+from sinks.clickhouse import ClickHouseSink
+from sinks.topics import DurableProducer, partition_count
+
+_DECODER = msgspec.msgpack.Decoder(WindowRow)
+
+
+class RateStage:
+    """One worker's share of stage 2."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self._settings, self._catalogue = settings, catalogue
+        kafka = settings.kafka
+        self._partitions = partition_count(kafka, kafka.windows_topic)
+        self._producer = DurableProducer(kafka)
+        self._sink = ClickHouseSink(settings.clickhouse, rows_max=settings.limits.sink_rows_max)
+        self._token = secrets.token_hex(8)  # in each key: compaction must not let a stale owner's record win
+        self._inserting = ThreadPoolExecutor(1, "clickhouse")
+        self._sent: Future[None] | None = None
+        self._raters: dict[int, Rater] = {}
+        self._quiet: set[int] = set()  # partitions whose end at the start is not reached yet
+        self._rated_at = time.monotonic()
+        self._retired: set[int] = set()
+        self.trouble = ""
+        self._consumer = PartitionConsumer(
+            kafka, kafka.windows_topic, f"{kafka.group}-rate", self._take_over, self._let_go
+        )
+
+    def _take_over(self, partitions: list[int]) -> dict[int, int]:
+        for partition in partitions:
+            self._raters[partition] = Rater(self._catalogue, self._owner_of(partition))
+        self._quiet.update(partitions)
+        return {partition: self._consumer.bounds(partition)[0] for partition in partitions}
+
+    def _owner_of(self, partition: int) -> Callable[[str], bool]:
+        return lambda account: partition_of(account.encode(), self._partitions) == partition
+
+    def _let_go(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self._raters.pop(partition, None)
+            self._quiet.discard(partition)
+            self._retired.discard(partition)
+
+    def step(self, timeout_s: float) -> int:
+        """Take rows, merge them, and rate what changed when it is time. The number of rows taken."""
+        taken = self._consumer.take(self._settings.processing.consume_messages_max, timeout_s)
+        count = 0
+        for partition, messages in taken.items():
+            values = [message.value() for message in messages]
+            self._raters[partition].add([_DECODER.decode(value) for value in values if value is not None])
+            count += len(messages)
+        self._quiet -= self._consumer.at_end
+        waited_ms = (time.monotonic() - self._rated_at) * 1000
+        if waited_ms >= self._settings.processing.rate_interval_ms and (self._sent is None or self._sent.done()):
+            self._emit()
+        return count
+
+    def _emit(self) -> None:
+        """Send what changed, once what was sent before is acknowledged."""
+        self._collect()
+        rows: list[RatedRow] = []
+        for partition, rater in self._raters.items():
+            if partition not in self._quiet:
+                rows += rater.rate()
+        self._rated_at = time.monotonic()
+        if not rows:
+            return
+        topic = self._settings.kafka.rated_topic
+        for row in _totals(rows):
+            place = [row.account, str(row.period_start), str(row.segment_start), row.price, row.meter, self._token]
+            partition = partition_of(row.account.encode(), self._partitions)
+            self._producer.send(topic, msgspec.json.encode(row), "\x1f".join(place).encode(), partition)
+        columns = rated_columns(rows)
+        self._sent = self._inserting.submit(lambda: patiently(lambda: self._sink.insert_rated(columns), self._say))
+
+    def _collect(self) -> None:
+        if self._sent is not None:
+            while not self._sent.done():
+                try:
+                    self._sent.result(0.05)
+                except TimeoutError:
+                    self._consumer.keep_alive()
+            self._sent.result()
+            self._sent = None
+        while not self._producer.acknowledged(0.2):
+            self._consumer.keep_alive()
+
+    def _say(self, trouble: str) -> None:
+        self.trouble = trouble
+
+    # -- what others ask
+
+    def look_again(self) -> None:
+        """Ask the broker anew where the partitions end."""
+        self._consumer.look_again()
+
+    def progress(self) -> tuple[int, bool]:
+        """(a number that grows with work done, whether the log has more)."""
+        return sum(self._consumer.position.values()), not self._consumer.at_end.issuperset(self._raters)
+
+    def caught_up(self) -> list[int]:
+        """Partitions at their end, all of it rated and acknowledged."""
+        ended = [partition for partition in self._raters if partition in self._consumer.at_end]
+        self._quiet -= self._consumer.at_end
+        self._emit()
+        self._collect()
+        return ended
+
+    def drain(self) -> None:
+        """Rate what is known, wait for every acknowledgement, and leave the group."""
+        self._emit()
+        self._collect()
+        self._consumer.close()
+        self._inserting.shutdown()
+        self._sink.close()
+
+
+def _totals(rows: list[RatedRow]) -> list[RatedRow]:
+    """Of each account, segment, price and meter the last row, whose totals cover the segment so far."""
+    last: dict[tuple[str, object, str, str], RatedRow] = {}
+    for row in rows:
+        last[(row.account, row.segment_start, row.price, row.meter)] = row
+    return list(last.values())

@@ -1,0 +1,174 @@
+"""Runs N workers as processes: starts one again when it dies, follows the catalogue, and knows when all is done."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import msgspec
+
+from config.catalogue import Catalogue
+from config.settings import Settings
+from processors.health import Health
+from processors.worker import Status, work
+
+_LOOK_S = 0.2
+_CATALOGUE_S = 5.0
+_RESTARTS_MAX = 5  # of one worker in _RESTARTS_S: more is no accident, and needs a person
+_RESTARTS_S = 60.0
+
+
+class WorkersFailedError(Exception):
+    """A worker died too often. Its own message is above, on stderr."""
+
+
+class Tally(msgspec.Struct):
+    """What all workers have done so far."""
+
+    workers: int = 0
+    messages: int = 0
+    rows: int = 0
+    metered: int = 0  # partitions of events done
+    rated: int = 0  # partitions of windows done
+    restarts: int = 0
+    health: Health = Health()
+
+
+class _Child:
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process: Any = context.Process(target=work, args=(settings, catalogue, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.status: Status | None = None
+
+    def tell(self, word: str) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # dead already, which `_listen` sees
+            self.pipe.send(word)
+
+
+class Supervisor:
+    """One `tollstream run`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        read_catalogue: Callable[[], Catalogue],
+        workers: int,
+        partitions: tuple[int, int],
+        say: Callable[[str], None],
+    ) -> None:
+        """`partitions`: of events and of windows. `read_catalogue` reads the published one."""
+        self._settings, self._read_catalogue, self._workers = settings, read_catalogue, workers
+        self._partitions, self._say = partitions, say
+        self._catalogue = read_catalogue()
+        self._children: list[_Child] = []
+        self._metered: set[int] = set()
+        self._rated: set[int] = set()
+        self._deaths: list[float] = []
+        self._past = Tally()  # of workers that are gone
+        self._looking = self._stopping = False
+
+    def stop(self) -> None:
+        """Let every worker save what it has, and end."""
+        self._stopping = True
+
+    @property
+    def pids(self) -> list[int]:
+        return [child.process.pid for child in self._children]
+
+    def tally(self) -> Tally:
+        known = [child.status for child in self._children if child.status]
+        ill = next((one.health for one in known if not one.health.healthy), None)
+        return Tally(
+            workers=len(self._children),
+            messages=self._past.messages + sum(one.events for one in known),
+            rows=self._past.rows + sum(one.rows for one in known),
+            metered=len(self._metered),
+            rated=len(self._rated),
+            restarts=len(self._deaths),
+            health=ill or (known[0].health if known else Health()),
+        )
+
+    def run(self, *, until_caught_up: bool, watch: Callable[[Tally], None]) -> None:
+        """Until stopped, or until all that was on the topics at the start is processed, rated and acknowledged."""
+        catalogue_at = time.monotonic()
+        try:
+            while not self._stopping:
+                while len(self._children) < self._workers:
+                    self._children.append(_Child(self._settings, self._catalogue))
+                self._listen()
+                watch(self.tally())
+                if until_caught_up and self._done():
+                    return
+                if time.monotonic() - catalogue_at > _CATALOGUE_S:
+                    catalogue_at = time.monotonic()
+                    self._follow_catalogue()
+        finally:
+            self._end_all()
+
+    def _listen(self) -> None:
+        pipes: dict[Connection, _Child] = {child.pipe: child for child in self._children}
+        for pipe in wait(list(pipes), _LOOK_S):
+            child = pipes[pipe]  # type: ignore[index]
+            try:
+                heard = child.pipe.recv()
+            except (EOFError, ConnectionResetError):
+                self._bury(child)
+                continue
+            if isinstance(heard, str):
+                self._say(heard)
+                continue
+            child.status = heard
+            self._metered.update(heard.metered)
+            if heard.looked:
+                self._rated.update(heard.rated)
+            elif self._looking:
+                child.tell("look")
+
+    def _bury(self, child: _Child) -> None:
+        child.process.join(5)
+        self._children.remove(child)
+        if child.status:
+            self._past.messages += child.status.events
+            self._past.rows += child.status.rows
+        now = time.monotonic()
+        self._deaths.append(now)
+        self._say(f"worker {child.process.pid} ended with exit code {child.process.exitcode}; starting another")
+        if sum(now - at < _RESTARTS_S for at in self._deaths) > _RESTARTS_MAX:
+            raise WorkersFailedError(f"workers ended {_RESTARTS_MAX + 1} times within {_RESTARTS_S:.0f} s")
+
+    def _done(self) -> bool:
+        """First every partition of events, then, looked at anew since then, every partition of windows."""
+        events, windows = self._partitions
+        if len(self._metered) < events:
+            return False
+        if not self._looking:
+            self._looking = True
+            for child in self._children:
+                child.tell("look")
+        return len(self._rated) == windows
+
+    def _follow_catalogue(self) -> None:
+        newest = self._read_catalogue()
+        if newest.generation > self._catalogue.generation:
+            self._say(f"catalogue generation {newest.generation} is published; restarting the workers with it")
+            self._catalogue = newest
+            self._end_all()
+
+    def _end_all(self) -> None:
+        for child in self._children:
+            child.tell("stop")
+        for child in self._children:
+            while child.process.is_alive():
+                try:
+                    if child.pipe.poll(_LOOK_S):
+                        child.pipe.recv()  # a full pipe would block its last words
+                except (EOFError, ConnectionResetError):
+                    child.process.join(_LOOK_S)
+        self._children = []

@@ -1,0 +1,101 @@
+"""A worker process: both stages in one loop, until it is told to stop. Its parent hears from it twice a second."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import time
+from multiprocessing.connection import Connection
+
+import msgspec
+
+from config.catalogue import Catalogue
+from config.settings import Settings
+from processors.health import Health, Progress
+from processors.meter_stage import LostPartitionError, MeterStage
+from processors.rate_stage import RateStage
+
+_TELL_S = 0.5
+_IDLE_S = 0.05
+
+
+class Status(msgspec.Struct):
+    """What a worker tells its parent."""
+
+    health: Health
+    metered: list[int]  # partitions of events whose end was reached, all of it acknowledged
+    rated: list[int]  # partitions of windows, the same, since it was last asked to look
+    looked: bool  # it has been asked to look
+    events: int  # messages taken since the start
+    rows: int
+
+
+class Worker:
+    """Runs the two stages in turn. One thread: the fold is what takes the time, and it never waits for a lock."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
+        self._settings, self._catalogue, self._parent = settings, catalogue, parent
+        self._stopping = self._looked = False
+        self._events = self._rows = 0
+        self._told_at = 0.0
+
+    def stop(self) -> None:
+        """Finish what is in hand, save it, and end."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Until stopped, by a signal, by the parent, or by the parent's end."""
+        while not self._stopping:
+            meter = MeterStage(self._settings, self._catalogue)
+            rate = RateStage(self._settings, self._catalogue)
+            now, stall_ms = time.monotonic(), self._settings.processing.health_stall_ms
+            self._watch = Progress(stall_ms, now), Progress(stall_ms, now)
+            try:
+                while not self._stopping:
+                    taken = meter.step(_IDLE_S)
+                    rows = rate.step(0 if taken else _IDLE_S)
+                    self._events += taken
+                    self._rows += rows
+                    self._listen(meter, rate)
+            except LostPartitionError as error:
+                self._parent.send(f"starting anew: {error}")
+                meter.abandon()
+                rate.drain()
+                continue
+            meter.drain()
+            rate.drain()
+
+    def _listen(self, meter: MeterStage, rate: RateStage) -> None:
+        now = time.monotonic()
+        if now - self._told_at < _TELL_S:
+            return
+        self._told_at = now
+        try:
+            while self._parent.poll():
+                if self._parent.recv() == "look":
+                    rate.look_again()
+                    self._looked = True
+                else:
+                    self.stop()
+            self._parent.send(self._status(now, meter, rate))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self.stop()  # the parent is gone: nobody would see us any more
+
+    def _status(self, now: float, meter: MeterStage, rate: RateStage) -> Status:
+        looks = [
+            watch.look(now, *stage.progress(), stage.trouble)
+            for watch, stage in zip(self._watch, (meter, rate), strict=True)
+        ]
+        health = next((one for one in looks if not one.healthy), looks[0])
+        rated = rate.caught_up() if self._looked else []
+        return Status(health, meter.caught_up(), rated, self._looked, self._events, self._rows)
+
+
+def work(settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
+    """Entry point of the process."""
+    worker = Worker(settings, catalogue, parent)
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us to stop
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)  # batches make many short-lived objects and no cycles
+    worker.run()

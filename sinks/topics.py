@@ -1,0 +1,165 @@
+"""Kafka as a sink: topics with the settings the protocol needs, and producers for which acknowledged means durable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from config.settings import Kafka
+from sinks.errors import Retryable
+
+EMBEDDED_CLUSTER = "tansu_cluster"  # the in-memory broker's cluster id: its end offsets are not to be trusted
+_RETRY_MS = 500
+_REQUEST_S = 30
+_DAY_MS = 86_400_000
+
+
+def admin(settings: Kafka) -> AdminClient:
+    """An admin client that says nothing on stderr while a broker is away; its calls raise instead."""
+    return AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 2})
+
+
+def topic_settings(settings: Kafka) -> dict[str, tuple[int, dict[str, str]]]:
+    """Partitions and settings of every topic, as `doctor` checks them and `create_topics` makes them."""
+    days = {"retention.ms": str(35 * _DAY_MS)}  # lateness plus the largest window plus skew, and a month to look back
+    kept = {"retention.ms": "-1"}
+    compacted = {"cleanup.policy": "compact"}
+    parts, accounts = settings.partitions, settings.windows_partitions
+    return {
+        settings.events_topic: (parts, {**days, "message.timestamp.type": "LogAppendTime"}),
+        settings.windows_topic: (accounts, compacted),  # restart of the rate stage reads it whole
+        settings.rated_topic: (accounts, compacted),
+        settings.alerts_topic: (1, kept),
+        settings.late_topic: (parts, kept),  # what a customer used is kept until somebody deals with it
+        settings.dead_letter_topic: (parts, kept),
+        settings.catalogue_topic: (1, compacted),
+        settings.marks_topic: (1, compacted),
+    }
+
+
+def create_topics(settings: Kafka) -> list[str]:
+    """Make the topics that are not there yet; returns their names. Never changes one that is there."""
+    client = admin(settings)
+    there = _metadata(client).topics
+    wanted = {name: spec for name, spec in topic_settings(settings).items() if name not in there}
+    made = []
+    for name, (partitions, config) in wanted.items():
+        new = NewTopic(name, partitions, settings.replication, config=config)
+        try:
+            client.create_topics([new])[name].result(_REQUEST_S)
+            made.append(name)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+    return made
+
+
+def topic_id(settings: Kafka, topic: str) -> str:
+    """The broker's own id of a topic: a topic made again under the same name has another one."""
+    found = admin(settings).describe_topics(TopicCollection([topic]))[topic].result(_REQUEST_S)
+    return str(found.topic_id)
+
+
+def partition_count(settings: Kafka, topic: str) -> int:
+    """KafkaException where the topic is not there."""
+    found = _metadata(admin(settings), topic).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    return len(found.partitions)
+
+
+def ends_are_trusted(settings: Kafka) -> bool:
+    """Whether the broker's end offsets are right; those of the embedded one are not."""
+    return bool(_metadata(admin(settings)).cluster_id != EMBEDDED_CLUSTER)
+
+
+def _metadata(client: AdminClient, topic: str | None = None) -> Any:
+    try:
+        return client.list_topics(topic, timeout=_REQUEST_S)
+    except KafkaException as error:
+        raise Retryable(f"Kafka: {error.args[0]}; is the broker up? see `tollstream doctor`", _RETRY_MS) from error
+
+
+class DurableProducer:
+    """Sends, and knows when everything it sent is acknowledged by all replicas in sync."""
+
+    def __init__(self, settings: Kafka) -> None:
+        self._failed: KafkaError | None = None
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.bootstrap,
+                "enable.idempotence": True,  # acks=all, in order, no doubles by the client's own retries
+                "compression.type": "lz4",
+                "linger.ms": 5,
+                "delivery.timeout.ms": settings.delivery_timeout_ms,
+                "queue.buffering.max.messages": 500_000,
+                "queue.buffering.max.kbytes": 262_144,
+                # Called for failures only. A message without a report was acknowledged once the queue is empty.
+                "delivery.report.only.error": True,
+                "on_delivery": self._note,
+                "log_level": 2,
+            }
+        )
+
+    def _note(self, error: KafkaError | None, _message: Any) -> None:
+        if error is not None and self._failed is None:
+            self._failed = error
+
+    def send(self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1) -> None:
+        """Queue a message; waits while the queue is full, which is the back-pressure of the broker."""
+        while True:
+            try:
+                if partition >= 0:
+                    self._producer.produce(topic, value, key, partition)
+                else:
+                    self._producer.produce(topic, value, key)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def acknowledged(self, timeout_s: float) -> bool:
+        """True once all that was sent is durable. KafkaException if any message failed for good."""
+        left = self._producer.flush(timeout_s)
+        if self._failed is not None:
+            raise KafkaException(self._failed)
+        return bool(left == 0)
+
+    def poll(self) -> None:
+        """Let librdkafka tell of failures; cheap."""
+        self._producer.poll(0)
+
+
+def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]:
+    """(key, value) of every record of a small topic, in order within each partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap,
+            "group.id": f"{settings.group}-reader",  # required by the client; never joined, nothing is committed
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "log_level": 2,
+        }
+    )
+    found: list[tuple[bytes, bytes | None]] = []
+    try:
+        count = partition_count(settings, topic)
+        consumer.assign([TopicPartition(topic, p, 0) for p in range(count)])
+        reading = set(range(count))
+        while reading:
+            messages = consumer.consume(1000, _REQUEST_S)
+            if not messages:
+                raise Retryable(f"Kafka: {topic} gave nothing for {_REQUEST_S} s; is the broker up?", _RETRY_MS)
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    found.append((message.key() or b"", message.value()))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    reading.discard(message.partition())
+                elif not error.retriable():
+                    raise KafkaException(error)
+    finally:
+        consumer.close()
+    return found
