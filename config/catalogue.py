@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from rating.contracts import Account, Contract
 from rating.plans import Plan
+from rating.prices import Id
 from rating.rate import Tariff
 
 Aggregation = Literal["sum", "count", "min", "max", "avg", "latest", "unique"]
@@ -30,23 +31,33 @@ def epoch_ms(instant: datetime) -> int:
     return (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
+def instant_of(at_ms: int) -> datetime:
+    """The UTC instant; OverflowError beyond the year 9999."""
+    return _EPOCH + timedelta(milliseconds=at_ms)
+
+
+def instant_text(instant: datetime) -> str:
+    """A UTC instant as written in a file, such as 2026-01-01T00:00:00Z."""
+    return instant.isoformat().replace("+00:00", "Z")
+
+
 class EventType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`lateness_ms`: an event is late when its time is more than this behind the partition's clock."""
 
-    type: str
-    lateness_ms: int
+    type: Id
+    lateness_ms: Annotated[int, Meta(ge=1)]
 
 
 class Meter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """One version of a meter. `value` and `dimensions` are dotted paths in `data`; `filter` maps a path to the texts
     that it lets through. The version takes events with time >= `from_` (None: all), until the next version begins."""
 
-    id: str
+    id: Id
     version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
-    event_type: str
+    event_type: Id
     aggregation: Aggregation
-    value: str | None = None
-    dimensions: tuple[str, ...] = ()
+    value: Id | None = None
+    dimensions: tuple[Id, ...] = ()
     filter: dict[str, tuple[str, ...]] = {}
     window: Window = "1h"
     precision: Annotated[int, Meta(ge=0, le=12)] = 0  # decimal digits kept exactly

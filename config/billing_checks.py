@@ -1,0 +1,129 @@
+"""What must hold between plans, accounts and contracts of a catalogue, checked on the rows of all files."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, time
+from decimal import Decimal
+
+from config.catalogue import instant_text
+from config.faults import Fault, quote, suggestion
+from config.tables import BAD, Row
+from rating.money import MINOR_DIGITS
+
+
+def plan_faults(plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
+    known = {row["id"] for row in meters if row.good("id")}
+    seen: dict[tuple[str, int], Row] = {}
+    currencies: dict[str, Row] = {}
+    for row in plans:
+        if row.good("id", "version"):
+            first = seen.setdefault((row["id"], row["version"]), row)
+            if first is not row:
+                message = f"{row['version']} of {quote(row['id'])} is already at {first.place}; give this one the next"
+                yield row.place_of("version").fault(message)
+        yield from currency_faults(row)
+        if row.good("id", "currency"):
+            first = currencies.setdefault(row["id"], row)
+            if first["currency"] != row["currency"]:
+                message = f"must be {first['currency']} as at {first.place}: a plan has one currency in all versions"
+                yield row.place_of("currency").fault(message)
+        prices: dict[str, Row] = {}
+        for price in row.rows("price"):
+            if price.good("id") and prices.setdefault(price["id"], price) is not price:
+                yield price.place_of("id").fault(f"{quote(price['id'])} is already at {prices[price['id']].place}")
+            yield from _price_faults(price, known)
+
+
+def currency_faults(row: Row) -> Iterator[Fault]:
+    if row.good("currency") and row["currency"] not in MINOR_DIGITS:
+        yield row.place_of("currency").fault('must be an ISO 4217 code in capitals, such as "USD"')
+
+
+def _price_faults(row: Row, meters: set[str]) -> Iterator[Fault]:
+    if row.has("meter") and row.good("meter") and row["meter"] not in meters:
+        message = f"no [[meter]] has the id {quote(row['meter'])}{suggestion(row['meter'], meters)}"
+        yield row.place_of("meter").fault(message)
+    if row.has("package_size") and row.good("package_size") and Decimal(row["package_size"]) <= 0:
+        yield row.place_of("package_size").fault("must be above 0")
+    if row.has("tiers") and row.good("tiers"):
+        yield from _tier_faults(row)
+
+
+def _tier_faults(price: Row) -> Iterator[Fault]:
+    tiers: tuple[Row, ...] = price["tiers"]
+    if not tiers:
+        yield price.place_of("tiers").fault("must hold at least one tier")
+    below = Decimal(0)
+    for tier in tiers:
+        if tier is BAD or not tier.good("up_to"):
+            continue
+        place, up_to, last = tier.place_of("up_to"), tier["up_to"], tier is tiers[-1]
+        if last and up_to is not None:
+            yield place.fault("must be left out in the last tier, which is open, so that every quantity has a price")
+        elif not last and up_to is None:
+            yield place.fault("is required in every tier but the last, which is open")
+        elif up_to is not None:
+            if Decimal(up_to) <= below:
+                yield place.fault(f"must be above {below}, where the tier begins; tiers ascend")
+            below = max(below, Decimal(up_to))
+
+
+def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[Fault]:
+    seen: dict[tuple[str, datetime | None], Row] = {}
+    owners: dict[tuple[str, datetime | None], Row] = {}
+    for row in accounts:
+        if row.good("from_") and row["from_"] is not None:
+            yield from _midnight_faults(row, "from_", "each window has one account, and the longest is a day")
+        if row.good("id", "from_"):
+            first = seen.setdefault((row["id"], row["from_"]), row)
+            if first is not row:
+                yield row.place_of("id").fault(f"{quote(row['id'])} is already at {first.place} with the same `from`")
+        if not row.good("subjects"):
+            continue
+        for index, subject in enumerate(row["subjects"]):
+            place = row.place_of("subjects").item(index)
+            if len(subject.encode()) > subject_bytes_max:
+                yield place.fault(f"is longer than {subject_bytes_max} bytes, limits.subject_bytes_max")
+            if row.good("from_"):
+                if (subject, row["from_"]) in owners:
+                    other = owners[subject, row["from_"]].place
+                    yield place.fault(f"{quote(subject)} is already mapped by {other} from the same instant")
+                owners.setdefault((subject, row["from_"]), row)
+
+
+def contract_faults(contracts: Sequence[Row], plans: Sequence[Row]) -> Iterator[Fault]:
+    known = {row["id"] for row in plans if row.good("id")}
+    by_account: dict[str, list[Row]] = {}
+    for row in contracts:
+        if row.good("plan") and row["plan"] not in known:
+            message = f"no [[plan]] has the id {quote(row['plan'])}{suggestion(row['plan'], known)}"
+            yield row.place_of("plan").fault(message)
+        for name in ("from_", "to"):
+            yield from _midnight_faults(row, name, "days are what is priced")
+        if not row.good("account", "from_", "to"):
+            continue
+        if row["to"] is not None and row["to"] <= row["from_"]:
+            yield row.place_of("to").fault(f"must be after `from`, {instant_text(row['from_'])}")
+        else:
+            by_account.setdefault(row["account"], []).append(row)
+    for dated in by_account.values():
+        yield from _overlap_faults(dated)
+
+
+def _overlap_faults(contracts: list[Row]) -> Iterator[Fault]:
+    contracts.sort(key=lambda row: row["from_"])
+    longest = contracts[0]
+    for row in contracts[1:]:
+        if longest["to"] is None or row["from_"] < longest["to"]:
+            message = (
+                f"overlaps {longest.place} of the same account, which is on one plan at a time;"
+                f' end that one with to = "{instant_text(row["from_"])}" or earlier'
+            )
+            yield row.place_of("from_").fault(message)
+        if longest["to"] is not None and (row["to"] is None or row["to"] > longest["to"]):
+            longest = row
+
+
+def _midnight_faults(row: Row, name: str, reason: str) -> Iterator[Fault]:
+    instant = row[name]
+    if instant is not BAD and instant is not None and instant.time() != time():
+        yield row.place_of(name).fault(f"must be midnight UTC, since {reason}")
