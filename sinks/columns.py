@@ -153,7 +153,7 @@ def catalogue_table(rows: CatalogueRows) -> pa.Table:
 
 
 def size_cuts(rows: int, rows_max: int, sizes: Sequence[int] | None = None, bytes_max: int = 0) -> list[int]:
-    """Edges [0, ..., rows] of blocks of at most `rows_max` rows and `bytes_max` summed `sizes`; a larger row stands alone."""
+    """Edges [0, ..., rows] of blocks within `rows_max` rows and `bytes_max` of `sizes`; a larger row stands alone."""
     if sizes is None:
         return [*range(0, rows, rows_max), rows]
     edges, total = [0], 0
@@ -166,7 +166,7 @@ def size_cuts(rows: int, rows_max: int, sizes: Sequence[int] | None = None, byte
 
 
 def group_cuts(groups: Sequence[object], rows_max: int) -> list[int]:
-    """Edges [0, ..., rows] of blocks of at most `rows_max` rows; equal neighbours share a block where one can hold them."""
+    """Edges [0, ..., rows] of blocks within `rows_max` rows; equal neighbours share a block where one holds them."""
     edges, start = [0], 0
     for row, group in enumerate(groups):
         if row and group != groups[row - 1]:
