@@ -16,7 +16,7 @@ from sinks.states import STATE_COLUMNS, State, plain, total
 
 
 class RatedRecord(msgspec.Struct, frozen=True):
-    """A rated day, or the opening row. Quantities in the meter's unit, amount in currency, not rounded; None: unrated."""
+    """A rated day, or the opening row. Quantities in the meter's unit; amount in currency, unrounded; None: unrated."""
 
     account: str
     period_start: date
@@ -67,7 +67,7 @@ def top_accounts(client: Client, start: date, end: date, limit: int) -> list[Spe
 
 
 class DayTotal(msgspec.Struct, frozen=True):
-    """Usage from the first day through `day`: of the merged states, so right for every aggregation."""
+    """Usage from the first day through `day`, of the merged states: right for every aggregation."""
 
     day: date
     quantity: Decimal
