@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError, Error, OperationalError
+from clickhouse_connect.driver.exceptions import Error, OperationalError
 
 from sinks.columns import catalogue_table, group_cuts, ledger_table, letter_table, rated_table, size_cuts, usage_table
 from sinks.errors import Retryable
@@ -83,7 +83,7 @@ def connect(settings: ClickHouseSettings, database: str | None = None) -> Client
             database=database,
         )
     except Error as error:
-        raise _sorted(error) from error
+        raise retryable(error) or error from error
 
 
 def _http_options(settings: ClickHouseSettings) -> dict[str, Any]:
@@ -179,7 +179,7 @@ class ClickHouseSink:
         try:
             getattr(self._client, method)(*arguments, **options)
         except Error as error:
-            raise _sorted(error) from error
+            raise retryable(error) or error from error
 
 
 def statements(database: str) -> Iterator[str]:
@@ -189,16 +189,16 @@ def statements(database: str) -> Iterator[str]:
         yield from (part.strip() for part in re.split(r";\s*$", text, flags=re.MULTILINE) if part.strip())
 
 
-def _sorted(error: Error) -> Error | Retryable:
-    """Retryable if the world is at fault, else the error itself."""
+def retryable(error: Error) -> Retryable | None:
+    """What to raise instead if the world is at fault."""
     if error.code in _OVERLOAD:
         return Retryable(str(error), OVERLOAD_RETRY_AFTER_MS)
     if error.code in _PASSING:
         return Retryable(str(error), RETRY_AFTER_MS)
-    if error.code is None and isinstance(error, DatabaseError):
+    if error.code is None:
         status = _HTTP_STATUS.search(str(error))
         if status is None and isinstance(error, OperationalError):
             return Retryable(str(error), RETRY_AFTER_MS)  # no answer at all
         if status is not None and (status[1][0] == "5" or status[1] in ("408", "429")):
             return Retryable(str(error), OVERLOAD_RETRY_AFTER_MS)  # a proxy's answer
-    return error
+    return None

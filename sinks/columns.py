@@ -3,6 +3,7 @@
 Arrow because it is the cheapest of the client's public ways in: see INSERT COST in clickhouse.py.
 """
 
+from array import array
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -18,12 +19,13 @@ _AMOUNT = pa.decimal256(76, 30)
 
 
 def integers(values: Integers, kind: pa.DataType) -> pa.Array:
-    """Raise TypeError or pyarrow.ArrowInvalid for a value that `kind` does not hold."""
-    if isinstance(values, np.ndarray):
-        if values.dtype.kind not in "iub":
-            raise TypeError(f"integers wanted, got an array of {values.dtype}")
-        return pa.array(values).cast(kind)
-    return pa.array(values, kind)
+    """Raise TypeError, ValueError or OverflowError for a value that `kind` does not hold."""
+    if not isinstance(values, np.ndarray):
+        # array refuses what pyarrow and numpy would bend: 1.5 becomes their 1, and [1, 2**63] becomes numpy's floats
+        values = np.asarray(array("Q" if pa.types.is_unsigned_integer(kind) else "q", values))
+    if values.dtype.kind not in "iub":
+        raise TypeError(f"integers wanted, got an array of {values.dtype}")
+    return pa.array(values).cast(kind)
 
 
 def _times(values_ms: Integers) -> pa.Array:

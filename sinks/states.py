@@ -80,7 +80,7 @@ def scaled(value: int) -> Decimal:
 
 def total(values: Iterable[Decimal]) -> Decimal:
     """The exact sum."""
-    return reduce(_EXACT.add, values, Decimal(0))
+    return plain(reduce(_EXACT.add, values, Decimal(0)))
 
 
 def plain(value: Decimal) -> Decimal:
