@@ -3,6 +3,7 @@
 Arrow because it is the cheapest of the client's public ways in: see INSERT COST in clickhouse.py.
 """
 
+from array import array
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -18,12 +19,13 @@ _AMOUNT = pa.decimal256(76, 30)
 
 
 def integers(values: Integers, kind: pa.DataType) -> pa.Array:
-    """Raise TypeError or pyarrow.ArrowInvalid for a value that `kind` does not hold."""
-    if isinstance(values, np.ndarray):
-        if values.dtype.kind not in "iub":
-            raise TypeError(f"integers wanted, got an array of {values.dtype}")
-        return pa.array(values).cast(kind)
-    return pa.array(values, kind)
+    """Raise TypeError, ValueError or OverflowError for a value that `kind` does not hold."""
+    if not isinstance(values, np.ndarray):
+        # array refuses what pyarrow and numpy would bend: 1.5 becomes their 1, and [1, 2**63] becomes numpy's floats
+        values = np.asarray(array("Q" if pa.types.is_unsigned_integer(kind) else "q", values))
+    if values.dtype.kind not in "iub":
+        raise TypeError(f"integers wanted, got an array of {values.dtype}")
+    return pa.array(values).cast(kind)
 
 
 def _times(values_ms: Integers) -> pa.Array:
@@ -153,7 +155,7 @@ def catalogue_table(rows: CatalogueRows) -> pa.Table:
 
 
 def size_cuts(rows: int, rows_max: int, sizes: Sequence[int] | None = None, bytes_max: int = 0) -> list[int]:
-    """Edges [0, ..., rows] of blocks of at most `rows_max` rows and `bytes_max` summed `sizes`; a larger row stands alone."""
+    """Edges [0, ..., rows] of blocks within `rows_max` rows and `bytes_max` of `sizes`; a larger row stands alone."""
     if sizes is None:
         return [*range(0, rows, rows_max), rows]
     edges, total = [0], 0
@@ -166,7 +168,7 @@ def size_cuts(rows: int, rows_max: int, sizes: Sequence[int] | None = None, byte
 
 
 def group_cuts(groups: Sequence[object], rows_max: int) -> list[int]:
-    """Edges [0, ..., rows] of blocks of at most `rows_max` rows; equal neighbours share a block where one can hold them."""
+    """Edges [0, ..., rows] of blocks within `rows_max` rows; equal neighbours share a block where one holds them."""
     edges, start = [0], 0
     for row, group in enumerate(groups):
         if row and group != groups[row - 1]:

@@ -1,4 +1,4 @@
-"""Batches of rows for ClickHouse, as columns of one length. Times are milliseconds since 1970 UTC unless a name says otherwise."""
+"""Batches of rows for ClickHouse, as columns of one length. Names carry units; times are since 1970, UTC."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -19,7 +19,8 @@ Members = Sequence[int] | npt.NDArray[np.uint64]
 class UsageRows(msgspec.Struct):
     """States of (meter version, subject, dims, window) as one partition sees them.
 
-    Key: (meter, meter_version, subject, dims, window_start, topic, partition, chunk); version: generation << 64 | offset.
+    Key: (meter, meter_version, subject, dims, window_start, topic, partition, chunk).
+    Version: generation << 64 | offset.
     A row with zero events (and no members) takes back what an older version of it said.
     """
 
@@ -79,7 +80,9 @@ class LetterRows(msgspec.Struct):
 
 
 class RatedRows(msgspec.Struct):
-    """Rated days. Key: (account, period_start, segment_start, price, meter, opening, day); version: generation << 64 | version.
+    """Rated days.
+
+    Key: (account, period_start, segment_start, price, meter, opening, day). Version: generation << 64 | version.
 
     Rows of one (account, period_start) stand together: they are inserted in one block where it can hold them.
     """

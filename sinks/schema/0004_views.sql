@@ -1,6 +1,6 @@
 -- What people query. A view has no data, so this file is each view's whole definition and is edited in place.
--- FINAL picks the highest version of each row. The setting beside it holds against callers and profiles: moved to PREWHERE, a
--- filter on a column outside the key (account, plan) would hide the newest version and show a superseded one.
+-- FINAL picks the highest version of each row, and filters of callers apply after it, also on columns outside the key (account,
+-- plan). Never write PREWHERE in a view: it is applied before, and shows a superseded row where the newest one is filtered out.
 -- Sums are Int256 or Decimal256 (Decimal128 wraps silently); states are merged, quantities never are.
 CREATE OR REPLACE VIEW {database}.usage_partials
 (
@@ -32,7 +32,6 @@ AS SELECT
     toInt256(latest_value) * intExp10(12 - precision) AS latest_12,
     members
 FROM {database}.usage_rows FINAL
-SETTINGS optimize_move_to_prewhere_if_final = 0
 COMMENT 'Grain and key: meter, meter_version, subject, dims, window_start, topic, partition, chunk. States to merge, at one scale; for quantities take usage_windows, usage_hourly or usage_daily';
 
 CREATE OR REPLACE VIEW {database}.usage_windows
@@ -160,7 +159,6 @@ AS SELECT
     account, period_start, segment_start, price, meter, opening, day, plan, plan_version, model,
     quantity, quantity_total, amount, currency, unrated_reason
 FROM {database}.rated_rows FINAL
-SETTINGS optimize_move_to_prewhere_if_final = 0
 COMMENT 'Rated usage, day by day. Grain and key: account, period_start, segment_start, price, meter, opening, day. The amounts of a segment and price add up to the price of its total, exactly';
 
 CREATE OR REPLACE VIEW {database}.spend_daily
@@ -194,7 +192,6 @@ AS SELECT
     topic, partition, offset, consumed, accepted, duplicate, late, invalid, unmetered,
     consumed = accepted + duplicate + late + invalid + unmetered AS balanced, clock
 FROM {database}.ledger_rows FINAL
-SETTINGS optimize_move_to_prewhere_if_final = 0
 COMMENT 'Where every event went: counts of events since the start of the topic. Grain and key: topic, partition';
 
 CREATE OR REPLACE VIEW {database}.late_events
@@ -211,7 +208,6 @@ CREATE OR REPLACE VIEW {database}.late_events
 )
 AS SELECT topic, partition, offset, event_index, reason, raw, record_timestamp, type, subject
 FROM {database}.late_event_rows FINAL
-SETTINGS optimize_move_to_prewhere_if_final = 0
 COMMENT 'Events that came too late. Grain and key: topic, partition, offset, event_index';
 
 CREATE OR REPLACE VIEW {database}.dead_letters
@@ -228,7 +224,6 @@ CREATE OR REPLACE VIEW {database}.dead_letters
 )
 AS SELECT topic, partition, offset, event_index, reason, raw, record_timestamp, type, subject
 FROM {database}.dead_letter_rows FINAL
-SETTINGS optimize_move_to_prewhere_if_final = 0
 COMMENT 'Events that were refused. Grain and key: topic, partition, offset, event_index';
 
 CREATE OR REPLACE VIEW {database}.catalogue
