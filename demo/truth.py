@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from demo.flights import Count
 from edge.truth import LEDGER, rows
 
 _SUBJECT = "subject"
@@ -35,26 +36,39 @@ class Difference(NamedTuple):
 def compare_usage(
     truth: Mapping[str, Any], meter: str, records: Iterable[Mapping[str, Any]], by: Sequence[str] | None = None
 ) -> list[Difference]:
-    """Differences between a truth document (`edge.truth.load`) and the hourly records that `tollstream usage` prints as JSON.
+    """Differences between a truth document (`edge.truth.load`) and the hourly records of `tollstream usage`.
 
-    `by` names what the records are grouped by, as `--group-by` does; default: the subject and every dimension of the meter.
+    `by` names what the records are grouped by, as `--group-by` does; default: subject and every dimension of the meter.
     """
     names = (_SUBJECT, *truth["meters"][meter]["dimensions"]) if by is None else tuple(by)
     expected: dict[Key, Total] = {}
     for row in rows(truth, meter):
         known = {_SUBJECT: row.subject, **dict(row.dimensions)}
-        key = (("hour", row.hour), *((name, known[name]) for name in names))
+        key = (("from", row.hour), *((name, known[name]) for name in names))
         before = expected.get(key, Total(Decimal(0), 0))
         expected[key] = Total(before.quantity + row.quantity, before.events + row.events)
-    return compare(meter, expected, totals(records, "hour", names))
+    return compare(meter, expected, totals(records, names))
 
 
-def totals(records: Iterable[Mapping[str, Any]], window: str, names: Sequence[str]) -> dict[Key, Total]:
+def compare_flights(
+    meter: str, counts: Mapping[tuple[str, ...], Count], records: Iterable[Mapping[str, Any]], by: Sequence[str]
+) -> list[Difference]:
+    """Differences between one field of `demo.flights.Expected` and records of `tollstream usage`, by month or day as
+    the field is, grouped by `by`: the subject (carrier), and the origin where the field has it."""
+    expected: dict[Key, Total] = {}
+    for (*known, period), count in counts.items():
+        start = f"{period}-01T00:00:00Z" if len(period) == len("2013-01") else f"{period}T00:00:00Z"
+        key = (("from", start), *zip(by, known, strict=True))
+        expected[key] = Total(Decimal(count.quantity), count.events)
+    return compare(meter, expected, totals(records, by))
+
+
+def totals(records: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[Key, Total]:
     """Usage records by window start and the given group columns; ValueError if two records have one key."""
     found: dict[Key, Total] = {}
     for record in records:
         known = {_SUBJECT: record.get(_SUBJECT), "account": record.get("account"), **record["dimensions"]}
-        key = ((window, utc(record["window_start"])), *((name, str(known[name])) for name in names))
+        key = (("from", utc(record["window_start"])), *((name, str(known[name])) for name in names))
         if key in found:
             raise ValueError(f"two records for {key}; read the usage with the same --group-by")
         found[key] = Total(Decimal(record["quantity"]), int(record["events"]))
@@ -77,5 +91,8 @@ def compare_ledger(truth: Mapping[str, Any], ledger: Mapping[str, Any]) -> list[
 
 
 def utc(text: str) -> str:
-    """An instant in RFC 3339 in the one form that keys use: UTC, whole seconds, Z."""
-    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """An RFC 3339 instant in the one form that keys use: UTC, whole seconds, Z. ValueError without a zone."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

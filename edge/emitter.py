@@ -22,6 +22,7 @@ Format = Literal["json", "msgpack"]
 
 # What a broker takes by default (`message.max.bytes`), for one uncompressed record.
 MESSAGE_BYTES_MAX = 1_048_588
+BATCH_MAX = 10_000  # the processors refuse a message of more events by default
 _QUEUE_MESSAGES_MAX = 200_000  # about 50 MB of single events, a second's worth at full speed
 _QUEUE_KBYTES_MAX = 131_072
 _SUBJECTS_CACHED_MAX = 1 << 18  # murmur2 in Python costs 3 us, a cached subject 0.1 us
@@ -87,7 +88,8 @@ class Emitter:
                 "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
                 "queue.buffering.max.kbytes": _QUEUE_KBYTES_MAX,
                 # Seeing reports of success would cost 0.3 us each, and they say nothing new: the client gives each
-                # message one report, and counts it in len(producer) until then. At 0, all that did not fail is acknowledged.
+                # message one report, and counts it in len(producer) until then. At 0, all but the failed are
+                # acknowledged.
                 "delivery.report.only.error": True,
                 "on_delivery": self._on_failure,
                 "logger": logging.getLogger(__name__),
@@ -130,12 +132,14 @@ class Emitter:
         many lines and bytes were added. A message that is too large is reported and left out; raises EmitError for
         every other failure.
         """
-        if batch < 1 or (rate is not None and rate <= 0):
-            raise ValueError("batch must be at least 1 and rate above 0")
+        if not 1 <= batch <= BATCH_MAX or (rate is not None and rate <= 0):
+            raise ValueError(f"batch must be from 1 to {BATCH_MAX:,}, and rate above 0")
         self._refused, self._refusals = 0, []
-        batches = Batches(msgpack_array if format == "msgpack" else json_array, batch, _BATCH_BYTES_MAX)
+        batch_bytes_max = min(_BATCH_BYTES_MAX, self._message_bytes_max // 2)
+        batches = Batches(msgpack_array if format == "msgpack" else json_array, batch, batch_bytes_max)
         step = _STEP_LINES if rate is None else max(1, min(_STEP_LINES, int(rate / 20)))
-        start, sent, blank, size, told = time.monotonic(), self._sent, 0, 0, 0
+        start, sent = time.monotonic(), self._sent
+        blank = size = told_lines = told_size = 0
         number = 0
         for number, line in enumerate(lines, 1):
             size += len(line)
@@ -148,19 +152,19 @@ class Emitter:
             if whole and format == "msgpack":
                 packed = to_msgpack(line)
                 value, whole = (line, False) if packed is None else (packed, True)
-            if batch > 1 and whole and len(value) <= _BATCH_BYTES_MAX and joinable(line):
+            if batch > 1 and whole and len(value) <= batch_bytes_max and joinable(line):
                 for place, message in batches.add(partition, value):
                     self._send(message, None, place, number)
             else:
                 self._send(value, key, partition, number)
             if number % step == 0:
                 self._serve(0 if rate is None else start + number / rate)
-                progress(step, size - told)
-                told = size
+                progress(number - told_lines, size - told_size)
+                told_lines, told_size = number, size
         for place, message in batches.rest():
             self._send(message, None, place, number)
         self.flush()
-        progress(number % step, size - told)
+        progress(number - told_lines, size - told_size)
         return EmitReport(number - blank, blank, self._sent - sent, self._refused, self._refusals)
 
     def flush(self) -> None:
@@ -238,10 +242,11 @@ class Emitter:
 
     def _partition_count(self) -> int:
         try:
-            found = self._producer.list_topics(self.topic, timeout=_METADATA_S).topics[self.topic]
+            # All topics: to ask for one by name would make it, on a broker that makes topics by itself.
+            found = self._producer.list_topics(timeout=_METADATA_S).topics.get(self.topic)
         except KafkaException as error:
             reason = error.args[0].str()
             raise EmitError(f"no Kafka broker answers: {reason}. Start one with `tollstream up`") from error
-        if found.error is not None or not found.partitions:
+        if found is None or found.error is not None or not found.partitions:
             raise EmitError(f"there is no topic {self.topic}; `tollstream up` makes it")
         return len(found.partitions)

@@ -83,6 +83,7 @@ class Traffic:
         """Raises ValueError naming every fault of `shape`."""
         if faults := shape.faults():
             raise ValueError("; ".join(faults))
+        shape = msgspec.structs.replace(shape, base_time=shape.base_time.astimezone(UTC))
         self.shape = shape
         self._rng = np.random.default_rng(shape.seed)
         self._base_ms = (shape.base_time - _EPOCH) // _MS

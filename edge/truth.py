@@ -15,7 +15,7 @@ Row i of a meter: subject `zone-{subject[i]}`, for the dimension d the text `val
 event belongs to has no row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,7 +79,7 @@ def meter_table(
     }
 
 
-def rows(truth: dict[str, Any], meter: str) -> Iterator[Row]:
+def rows(truth: Mapping[str, Any], meter: str) -> Iterator[Row]:
     """The totals of one meter; KeyError if the traffic has no such meter."""
     table, hours = truth["meters"][meter], truth["hours"]
     names, values = table["dimensions"], table["values"]
