@@ -1,0 +1,252 @@
+"""Puts usage events on Kafka, durably and each always on the same partition.
+
+Sending a file again is always safe: the same line goes to the same partition, where the processors know it by its
+identity.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+from zlib import crc32
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from edge.batches import Batches
+from edge.lines import joinable, json_array, msgpack_array, subject_of, to_msgpack
+from edge.murmur2 import partition_of
+
+Format = Literal["json", "msgpack"]
+
+# What a broker takes by default (`message.max.bytes`), for one uncompressed record.
+MESSAGE_BYTES_MAX = 1_048_588
+BATCH_MAX = 10_000  # the processors refuse a message of more events by default
+_QUEUE_MESSAGES_MAX = 200_000  # about 50 MB of single events, a second's worth at full speed
+_QUEUE_KBYTES_MAX = 131_072
+_SUBJECTS_CACHED_MAX = 1 << 18  # murmur2 in Python costs 3 us, a cached subject 0.1 us
+_BATCH_BYTES_MAX = 512_000  # lines of one batch message; half of what a broker takes, room for MessagePack
+_REFUSALS_KEPT_MAX = 100  # the first ones are enough to see what is wrong; all are counted
+_POLL_S = 0.1  # the longest that an interrupt waits
+_METADATA_S = 20.0
+_INTERRUPTED_S = 5.0  # what is queued when an interrupt arrives may still leave
+_STEP_LINES = 1024  # between two looks at the client's callbacks
+
+
+class EmitError(Exception):
+    """Events could not be put on Kafka; the message says what to do."""
+
+
+class Refusal(NamedTuple):
+    """A message that was not taken because it is too large. `line` is None where only the broker refused it."""
+
+    line: int | None
+    reason: str
+
+
+class EmitReport(NamedTuple):
+    """What became of the lines of one `emit_lines`. All but the `refused` are acknowledged; `refusals` holds the first
+    hundred of those."""
+
+    lines: int
+    blank: int
+    messages: int
+    refused: int
+    refusals: list[Refusal]
+
+
+class Emitter:
+    """A Kafka producer for one topic. Not for several threads at once.
+
+    Acknowledged means durable: `flush`, `emit_lines` and a normal end of the `with` block return only when the broker
+    has acknowledged all.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
+        delivery_timeout_ms: int = 120_000,
+        linger_ms: int = 20,
+    ) -> None:
+        """Raises EmitError when the broker or the topic is not there."""
+        self.topic = topic
+        self._message_bytes_max = message_bytes_max
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": "lz4",
+                "linger.ms": linger_ms,
+                "delivery.timeout.ms": delivery_timeout_ms,
+                # The client's own check counts key and overhead too; ours comes first and knows the line.
+                "message.max.bytes": message_bytes_max + 16_384,
+                "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
+                "queue.buffering.max.kbytes": _QUEUE_KBYTES_MAX,
+                # Seeing reports of success would cost 0.3 us each, and they say nothing new: the client gives each
+                # message one report, and counts it in len(producer) until then. At 0, all but the failed are
+                # acknowledged.
+                "delivery.report.only.error": True,
+                "on_delivery": self._on_failure,
+                "logger": logging.getLogger(__name__),
+            }
+        )
+        self.partitions = self._partition_count()
+        self._of_subject = lru_cache(_SUBJECTS_CACHED_MAX)(self._place_subject)
+        self._sent = 0
+        self._failed = 0
+        self._first_failure: KafkaError | None = None
+        self._refused = 0
+        self._refusals: list[Refusal] = []
+
+    @property
+    def acknowledged(self) -> int:
+        """Messages that the broker has acknowledged so far."""
+        return self._sent - self._failed - len(self._producer)
+
+    def place(self, line: bytes) -> tuple[bytes | None, int, bool]:
+        """(key, partition, whether the line is one JSON object). The subject decides the partition; without one, the
+        line's bytes do."""
+        subject, is_object = subject_of(line)
+        if subject is None:
+            return None, crc32(line) % self.partitions, is_object
+        key, partition = self._of_subject(subject)
+        return key, partition, is_object
+
+    def emit_lines(
+        self,
+        lines: Iterable[bytes],
+        batch: int = 1,
+        format: Format = "json",
+        rate: float | None = None,
+        progress: Callable[[int, int], None] = lambda lines, size: None,
+    ) -> EmitReport:
+        """Send NDJSON lines, each as it stands, and wait until they are acknowledged.
+
+        Up to `batch` events of one partition share a message; a line that is not one JSON object goes alone. As
+        `msgpack`, such a line still goes as it stands. `rate` is in events a second. `progress` hears now and then how
+        many lines and bytes were added. A message that is too large is reported and left out; raises EmitError for
+        every other failure.
+        """
+        if not 1 <= batch <= BATCH_MAX or (rate is not None and rate <= 0):
+            raise ValueError(f"batch must be from 1 to {BATCH_MAX:,}, and rate above 0")
+        self._refused, self._refusals = 0, []
+        batch_bytes_max = min(_BATCH_BYTES_MAX, self._message_bytes_max // 2)
+        batches = Batches(msgpack_array if format == "msgpack" else json_array, batch, batch_bytes_max)
+        step = _STEP_LINES if rate is None else max(1, min(_STEP_LINES, int(rate / 20)))
+        start, sent = time.monotonic(), self._sent
+        blank = size = told_lines = told_size = 0
+        number = 0
+        for number, line in enumerate(lines, 1):
+            size += len(line)
+            line = line.rstrip(b"\r\n")
+            if not line or line.isspace():
+                blank += 1
+                continue
+            key, partition, whole = self.place(line)
+            value = line
+            if whole and format == "msgpack":
+                packed = to_msgpack(line)
+                value, whole = (line, False) if packed is None else (packed, True)
+            if batch > 1 and whole and len(value) <= batch_bytes_max and joinable(line):
+                for place, message in batches.add(partition, value):
+                    self._send(message, None, place, number)
+            else:
+                self._send(value, key, partition, number)
+            if number % step == 0:
+                self._serve(0 if rate is None else start + number / rate)
+                progress(number - told_lines, size - told_size)
+                told_lines, told_size = number, size
+        for place, message in batches.rest():
+            self._send(message, None, place, number)
+        self.flush()
+        progress(number - told_lines, size - told_size)
+        return EmitReport(number - blank, blank, self._sent - sent, self._refused, self._refusals)
+
+    def flush(self) -> None:
+        """Wait until the broker has acknowledged every message sent so far; EmitError if one failed."""
+        while self._producer.flush(_POLL_S):
+            self._check()
+        self._check()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.flush()
+            elif not self._failed:
+                # Interrupted: what is queued may still go; `acknowledged` then says how much did.
+                deadline = time.monotonic() + _INTERRUPTED_S
+                while len(self._producer) and time.monotonic() < deadline:
+                    self._producer.flush(_POLL_S)
+        finally:
+            self._producer.purge()  # nothing is left after a flush; after a failure, waiting longer would not help
+            self._producer.flush(_POLL_S)
+
+    def _place_subject(self, subject: str) -> tuple[bytes, int]:
+        key = subject.encode()
+        return key, partition_of(key, self.partitions)
+
+    def _send(self, value: bytes, key: bytes | None, partition: int, line: int) -> None:
+        if len(value) > self._message_bytes_max:
+            self._refuse(line, f"is larger than the {self._message_bytes_max:,} bytes of one message")
+            return
+        while True:
+            try:
+                self._producer.produce(self.topic, value, key, partition)
+            except BufferError:  # the queue is full: wait for the broker, which is all the back-pressure there is
+                self._producer.poll(_POLL_S)
+                self._check()
+            except KafkaException as error:
+                raise EmitError(f"Kafka refuses events for {self.topic}: {error.args[0].str()}") from error
+            else:
+                self._sent += 1
+                return
+
+    def _serve(self, not_before: float) -> None:
+        self._producer.poll(0)
+        while (wait_s := not_before - time.monotonic()) > 0:
+            self._producer.poll(min(wait_s, _POLL_S))
+        self._check()
+
+    def _on_failure(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            return
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            self._sent -= 1
+            value = message.value() or b""
+            self._refuse(None, f"the broker refuses a message of {len(value):,} bytes that begins with {value[:80]!r}")
+            return
+        self._failed += 1
+        self._first_failure = self._first_failure or error
+
+    def _refuse(self, line: int | None, reason: str) -> None:
+        self._refused += 1
+        if len(self._refusals) < _REFUSALS_KEPT_MAX:
+            self._refusals.append(Refusal(line, reason))
+
+    def _check(self) -> None:
+        if self._first_failure is not None:
+            raise EmitError(
+                f"{self._failed:,} messages for {self.topic} were not acknowledged: {self._first_failure.str()}. "
+                f"Look after the broker and send the same file again; what has arrived is not counted twice."
+            )
+
+    def _partition_count(self) -> int:
+        try:
+            # All topics: to ask for one by name would make it, on a broker that makes topics by itself.
+            found = self._producer.list_topics(timeout=_METADATA_S).topics.get(self.topic)
+        except KafkaException as error:
+            reason = error.args[0].str()
+            raise EmitError(f"no Kafka broker answers: {reason}. Start one with `tollstream up`") from error
+        if found is None or found.error is not None or not found.partitions:
+            raise EmitError(f"there is no topic {self.topic}; `tollstream up` makes it")
+        return len(found.partitions)
