@@ -156,6 +156,9 @@ def server_properties(port: int, controller_port: int, logs: Path) -> str:
         "transaction.state.log.num.partitions": "1",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
+        # After a SIGKILL the controller waits until the dead broker's session is over: with the default 9 s, 14 s in all.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         "group.initial.rebalance.delay.ms": "0",  # nobody else is about to join
         "group.min.session.timeout.ms": "1000",  # tests that kill a consumer need not wait 6 s
         "log.cleaner.dedupe.buffer.size": str(16 * 2**20),  # the default is a quarter of the heap
