@@ -156,7 +156,7 @@ def server_properties(port: int, controller_port: int, logs: Path) -> str:
         "transaction.state.log.num.partitions": "1",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
-        # After a SIGKILL the controller waits until the dead broker's session is over: with the default 9 s, 14 s in all.
+        # After a SIGKILL the controller waits until the dead broker's session is over: 14 s with the default of 9 s.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
         "group.initial.rebalance.delay.ms": "0",  # nobody else is about to join

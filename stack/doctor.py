@@ -9,7 +9,7 @@ import clickhouse_connect
 import redis
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, TopicMetadata
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined] # it is public
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -75,7 +75,7 @@ def check_broker(kafka: Kafka, log_reach_ms: int | None) -> list[Check]:
     for name in wanted:
         if name in configs:
             found += judge_topic(kafka, name, configs[name], embedded=embedded, log_reach_ms=log_reach_ms)
-            found += judge_partitions(kafka, name, cluster.topics[name])
+            found += judge_partitions(kafka, name, len(cluster.topics[name].partitions))
         else:
             found.append(Check(f"topic {name}", False, "absent", f"create the topic {name}"))
     return found
@@ -89,12 +89,10 @@ def judge_topic(
     if name in (kafka.events_topic, kafka.windows_topic):
         stamped = config.get("message.timestamp.type", "not set")
         mend = f"set message.timestamp.type=LogAppendTime on {name}: the clock is the broker's, not the producers'"
-        right = stamped == "LogAppendTime"
+        right: bool | None = stamped == "LogAppendTime"
         if embedded:  # it shows the setting and ignores it
-            right_here, stamped, mend = None, f"{stamped}, which the embedded broker ignores", "use Apache Kafka"
-        else:
-            right_here = right
-        found.append(Check(f"{name} timestamps", right_here, stamped, "" if right_here else mend))
+            right, stamped, mend = None, f"{stamped}, which the embedded broker ignores", "use Apache Kafka"
+        found.append(Check(f"{name} timestamps", right, stamped, "" if right else mend))
     if name == kafka.events_topic:
         found.append(judge_retention(name, config.get("retention.ms"), log_reach_ms))
     if name in (kafka.catalogue_topic, kafka.marks_topic):
@@ -117,9 +115,8 @@ def judge_retention(name: str, retention: str | None, log_reach_ms: int | None) 
     return Check(title, False, shown, f"set retention.ms on {name} above {log_reach_ms}: lateness + window + skew")
 
 
-def judge_partitions(kafka: Kafka, name: str, topic: TopicMetadata) -> list[Check]:
+def judge_partitions(kafka: Kafka, name: str, count: int) -> list[Check]:
     """The windows' partition says who owns an account, so that count is fixed; the events' may have grown."""
-    count = len(topic.partitions)
     shown = f"{count} partitions"
     if name == kafka.windows_topic and count != kafka.windows_partitions:
         mend = f"set kafka.windows_partitions to {count}; the topic's count must never change"
@@ -146,11 +143,11 @@ def check_redis(settings: Redis) -> list[Check]:
     return found + judge_redis(config)
 
 
-def judge_redis(config: Mapping[str, str]) -> list[Check]:
+def judge_redis(config: Mapping[str | None, str | None]) -> list[Check]:
     """The settings without which acknowledged state can vanish."""
     found = []
     for name, (wanted, why) in REDIS_WANTED.items():
-        value = config.get(name, "not known")
+        value = config.get(name) or "not known"
         mend = "" if value == wanted else f"set {name} {wanted}: {why}"
         # Slower, but nothing is lost: a matter of taste.
         harmless = (name, value) == ("appendfsync", "always")

@@ -42,7 +42,7 @@ def missing(reason: str) -> NoReturn:
 def docker_answers() -> bool:
     if not (os.environ.get("DOCKER_HOST") or Path("/var/run/docker.sock").exists()):
         return False
-    import docker
+    import docker  # type: ignore[import-untyped]
 
     try:
         return bool(docker.from_env(timeout=5).ping())
@@ -106,8 +106,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
         def embedded(name: str, kind: str) -> str:
             state = tmp_path_factory.mktemp(f"{name}-{kind}")
-            broker = "apache" if kind == "apache" else "embedded"
-            running = until.enter_context(stack.running(state, broker, only=[name]))
+            running = until.enter_context(
+                stack.running(state, "apache" if kind == "apache" else "embedded", only=[name])
+            )
             return running.environ[SETTINGS[name]]
 
         yield start
