@@ -140,14 +140,14 @@ def check_redis(settings: Redis) -> list[Check]:
         return [*found, Check("redis settings", None, f"not shown: {error}", mend)]
     finally:
         client.close()
-    return found + judge_redis(config)
+    return found + judge_redis({str(name): str(value) for name, value in config.items()})
 
 
-def judge_redis(config: Mapping[str | None, str | None]) -> list[Check]:
+def judge_redis(config: Mapping[str, str]) -> list[Check]:
     """The settings without which acknowledged state can vanish."""
     found = []
     for name, (wanted, why) in REDIS_WANTED.items():
-        value = config.get(name) or "not known"
+        value = config.get(name, "not known")
         mend = "" if value == wanted else f"set {name} {wanted}: {why}"
         # Slower, but nothing is lost: a matter of taste.
         harmless = (name, value) == ("appendfsync", "always")

@@ -21,7 +21,7 @@ def test_a_directory_where_nothing_was_started_has_no_services(tmp_path: Path) -
 def test_a_directory_belongs_to_one_at_a_time(tmp_path: Path) -> None:
     first = lock(tmp_path)
     assert held_by(tmp_path) == os.getpid()
-    with pytest.raises(InUse, match=f"process {os.getpid()}.*tollstream down"):
+    with pytest.raises(InUse, match=rf"process {os.getpid()}.*tollstream down"):
         lock(tmp_path)
     os.close(first)
     assert held_by(tmp_path) is None
@@ -34,7 +34,7 @@ def test_services_are_found_only_while_their_process_holds_the_directory(tmp_pat
     write(tmp_path / "status.json", Status("running"))
     assert services(tmp_path) == FOUND
     os.close(held)
-    with pytest.raises(Ended, match="was killed.*tollstream up"):
+    with pytest.raises(Ended, match=r"was killed.*tollstream up"):
         services(tmp_path)
 
 
