@@ -1,0 +1,148 @@
+"""msgspec structs compiled from the meters: of each event type exactly the fields that its meters read.
+
+Two structs for each object in the data: one for the hot path, with the types a good event has, and one whose fields are
+left raw, for the careful path that says what is wrong.
+"""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from config.catalogue import Catalogue, Meter, MeterSpan
+
+UNMETERED, INVALID = -1, -2
+MISSING = Raw(b"")
+
+# The hook of the JSON decoders turns a number with a point or an exponent into its own text, digit for digit. A field
+# that is also read as text must tell 1.5 from "1.5", so it takes no such number and leaves it to the careful path.
+Number = Any
+Text = str | int | bool | None
+_Version = Literal["1.0"]  # of the CloudEvents specification
+
+
+class Unmetered(Struct, gc=False):
+    """Stands in a chunk for an event of a type without meters. The first five fields of every event are these."""
+
+    kind: ClassVar[int] = UNMETERED
+    id: str
+    source: str
+    subject: str
+    time: str
+    data: None = None
+
+
+class Invalid(Struct, gc=False):
+    """Stands in a chunk for an event that was refused."""
+
+    kind: ClassVar[int] = INVALID
+    id: str = "-"
+    source: str = "-"
+    subject: str = "-"
+    time: str = "1970-01-01T00:00:00Z"
+    data: None = None
+
+
+class Node:
+    """An object in the data, its fields as the careful path reads them; `leaf` when it is (also) a value itself."""
+
+    def __init__(self) -> None:
+        self.leaf = False
+        self.children: dict[str, Node] = {}
+        self.raw: Any = None  # the struct whose fields `f0`, `f1`.. are the children, unread
+
+    def add(self, path: list[str]) -> None:
+        if path:
+            self.children.setdefault(path[0], Node()).add(path[1:])
+        else:
+            self.leaf = True
+
+    def compile(self) -> bool:
+        """Makes the raw structs; False when some field is read both as a value and as an object."""
+        fields = [(f"f{place}", Raw, MISSING) for place in range(len(self.children))]
+        self.raw = msgspec.defstruct("RawData", fields, rename=self.names(), gc=False)
+        clear = [child.compile() for child in self.children.values()]
+        return all(clear) and not (self.leaf and self.children)
+
+    def names(self) -> dict[str, str]:
+        """Attribute -> field; paths may hold what no Python name can."""
+        return {f"f{place}": name for place, name in enumerate(self.children)}
+
+
+class Shape:
+    """What is read of one event type.
+
+    `kind`: its place in the catalogue; `texts`, `numbers`, `members`: the paths read as dimension or filter, as
+    (path, precision), and as the value of a unique meter; `paths`: all of them; `event`: the struct of the hot path.
+    """
+
+    def __init__(self, kind: int, event_type: str, spans: tuple[MeterSpan, ...]) -> None:
+        self.kind = kind
+        self.type = event_type
+        self.spans = spans
+        meters = [span.meter for span in spans]
+        self.texts = _unique([path for meter in meters for path in text_paths(meter)])
+        self.numbers = _unique([(meter.value, meter.precision) for meter in meters if reads_number(meter)])
+        self.members = _unique([meter.value for meter in meters if meter.aggregation == "unique"])
+        self.paths: list[str] = _unique([*self.texts, *(path for path, _ in self.numbers), *self.members])
+        self.root = Node()
+        for path in self.paths:
+            self.root.add(path.split("."))
+        self.hot = self.root.compile()  # else every event of the type takes the careful path
+        self._text_like = {*self.texts, *self.members}
+        self._places: dict[str, str] = {}
+        data = self._struct(self.root if self.hot else Node(), "", "")
+        # A type of which no value is read may carry anything as data.
+        field = ("data", data, msgspec.field(default_factory=data)) if self.paths else ("data", Raw, MISSING)
+        self.event: Any = msgspec.defstruct(
+            "Event",
+            [("id", str), ("source", str), ("subject", str), ("time", str), field, ("specversion", _Version)],
+            namespace={"kind": kind, "__annotations__": {"kind": ClassVar[int]}},
+            tag_field="type",
+            tag=event_type,
+            gc=False,
+            kw_only=True,
+        )
+        self.blank = data() if self.paths else MISSING
+        self.getters: dict[str, Callable[[Any], Any]] = {
+            path: attrgetter(self._places[path]) if self.hot else _nothing for path in self.paths
+        }
+
+    def _struct(self, node: Node, path: str, place: str) -> Any:
+        """The struct of the hot path for an object; notes where each leaf lies in it."""
+        fields: list[Any] = []
+        for index, (name, child) in enumerate(node.children.items()):
+            below, there = f"{path}.{name}" if path else name, f"{place}.f{index}" if place else f"f{index}"
+            if child.leaf:
+                # An absent text is "", as null and a missing value are for texts; a member tells it by None.
+                self._places[below] = there
+                fields.append((f"f{index}", Text if below in self._text_like else Number, None))
+            else:
+                inner = self._struct(child, below, there)
+                fields.append((f"f{index}", inner, msgspec.field(default_factory=inner)))
+        return msgspec.defstruct("Data", fields, rename=node.names(), gc=False)
+
+
+def _nothing(_: object) -> None:
+    return None
+
+
+def _unique(items: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(items))
+
+
+def text_paths(meter: Meter) -> tuple[str, ...]:
+    """Dimensions and filters."""
+    return (*meter.dimensions, *meter.filter)
+
+
+def reads_number(meter: Meter) -> bool:
+    return meter.aggregation not in ("count", "unique")
+
+
+def compile_shapes(catalogue: Catalogue) -> list[Shape]:
+    """One for each event type that has a meter, in the catalogue's order."""
+    spans = ((kind, event.type, catalogue.meters_of(event.type)) for kind, event in enumerate(catalogue.events))
+    return [Shape(kind, event_type, found) for kind, event_type, found in spans if found]
