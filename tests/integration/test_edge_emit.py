@@ -208,6 +208,7 @@ def test_a_missing_topic_and_a_missing_broker_are_named(bootstrap: str) -> None:
 
 
 def test_a_broker_that_dies_is_an_error_and_never_an_acknowledgement() -> None:
+    """I8: acknowledged means durable."""
     broker, address = start_broker()
     try:
         topic = make_topic(address, "dying")

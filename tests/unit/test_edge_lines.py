@@ -100,5 +100,15 @@ def test_batches_are_cut_by_count_and_by_bytes_and_keep_partitions_apart() -> No
 
 
 def test_lines_are_read_without_their_ends_and_never_whole_when_too_long() -> None:
-    stream = io.BytesIO(b"abc\nabcd\r\n\nabcde\n" + b"x" * 3_000_000 + b"\nabcd")
-    assert list(read_lines(stream, 4)) == [b"abc", b"abcd", b"", b"abcde", b"xxxxx", b"abcd"]
+    stream = io.BytesIO(b"abc\nabcd\n\nabcde\n" + b"x" * 3_000_000 + b"\nabcd\n" + b"y" * 600_000)
+    assert list(read_lines(stream, 4)) == [b"abc", b"abcd", b"", b"abcde", b"xxxxx", b"abcd", b"yyyyy"]
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"a", b"a\n", b"a\nbc", b"\n\nab\n"])
+def test_lines_are_the_same_however_the_stream_is_cut(text: bytes) -> None:
+    class Drop(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            return self.read(1)
+
+    assert list(read_lines(Drop(text), 100)) == list(read_lines(io.BytesIO(text), 100)) == text.splitlines()
+    assert list(read_lines(Drop(b"abcdef\nabc\nabcdef"), 4)) == [b"abcde", b"abc", b"abcde"]
