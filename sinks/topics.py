@@ -58,8 +58,8 @@ def create_topics(settings: Kafka) -> list[str]:
 
 def topic_id(settings: Kafka, topic: str) -> str:
     """The broker's own id of a topic: a topic made again under the same name has another one."""
-    found = admin(settings).describe_topics(TopicCollection([topic]))[topic].result(_REQUEST_S)
-    return str(found.topic_id)
+    client = admin(settings)  # named: an answer never comes once its client is collected
+    return str(client.describe_topics(TopicCollection([topic]))[topic].result(_REQUEST_S).topic_id)
 
 
 def partition_count(settings: Kafka, topic: str) -> int:
