@@ -252,12 +252,12 @@ class _Values:
         value = self._leaves[path]
         if value is None or isinstance(value, Fault):
             return value
-        if isinstance(value, float | Digits):
-            try:
-                return canonical_number(value)
-            except NumberError as error:
-                return Fault(str(error))
-        return canonical_text(value)
+        if isinstance(value, bool) or (isinstance(value, str) and not isinstance(value, Digits)):
+            return canonical_text(value)
+        try:
+            return canonical_number(value)
+        except NumberError as error:
+            return Fault(str(error))
 
 
 def _check(code: str, path: str, value: object) -> None:

@@ -5,6 +5,7 @@ left raw, for the careful path that says what is wrong.
 """
 
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
@@ -23,8 +24,11 @@ Text = str | int | bool | None
 _Version = Literal["1.0"]  # of the CloudEvents specification
 
 
+NO_TIME = "1970-01-01T00:00:00Z"  # in the struct of an event whose time is known otherwise, or not needed
+
+
 class Unmetered(Struct, gc=False):
-    """Stands in a chunk for an event of a type without meters. The first five fields of every event are these."""
+    """Stands in a chunk for an event of a type without meters. Every event has these fields."""
 
     kind: ClassVar[int] = UNMETERED
     id: str
@@ -32,6 +36,7 @@ class Unmetered(Struct, gc=False):
     subject: str
     time: str
     data: None = None
+    specversion: str = "1.0"
 
 
 class Invalid(Struct, gc=False):
@@ -41,8 +46,9 @@ class Invalid(Struct, gc=False):
     id: str = "-"
     source: str = "-"
     subject: str = "-"
-    time: str = "1970-01-01T00:00:00Z"
+    time: str = NO_TIME
     data: None = None
+    specversion: str = "1.0"
 
 
 class Node:
@@ -105,7 +111,8 @@ class Shape:
             gc=False,
             kw_only=True,
         )
-        self.blank = data() if self.paths else MISSING
+        # Stands for an event of this type whose values the careful path knows; takes the attributes by name.
+        self.blank_event = partial(self.event, specversion="1.0")
         self.getters: dict[str, Callable[[Any], Any]] = {
             path: attrgetter(self._places[path]) if self.hot else _nothing for path in self.paths
         }

@@ -16,7 +16,7 @@ from processors.decode_cast import cast_column
 
 SCALED_MAX = 10**18  # of one event's scaled value; leaves room in 64 bits, and sums go to wider integers
 DECIMALS_MAX = 12  # the highest precision of a meter; a binary float with more is surely no decimal that was meant
-CANONICAL_MAX = 40  # characters of a number used as text: holds every 128-bit integer
+CANONICAL_MAX = 40  # digits of a number used as text: holds every 128-bit integer
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
@@ -60,6 +60,8 @@ def scale(value: object, precision: int) -> int:
 def canonical_number(value: object) -> str:
     """One text for one number, without an exponent: "1.5" for 1.50, "1000" for 1e3. Raises NumberError."""
     if value.__class__ is int:
+        if abs(value) >= 10**CANONICAL_MAX:
+            raise NumberError(TOO_LONG)
         return str(value)
     sign, digits, shift = _parts(value)
     if len(digits) + abs(shift) >= CANONICAL_MAX:
