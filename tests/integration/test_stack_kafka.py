@@ -16,9 +16,8 @@ WAIT_S = 30
 
 
 def create(bootstrap: str, topic: str, **config: str) -> None:
-    AdminClient({"bootstrap.servers": bootstrap}).create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(
-        WAIT_S
-    )
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # has to live until the answer is here
+    admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(WAIT_S)
 
 
 def produce(bootstrap: str, topic: str, values: range) -> list[tuple[int, bytes]]:
@@ -52,8 +51,8 @@ def read(bootstrap: str, topic: str, **config: object) -> list[Message]:
 
 
 def topic_id(bootstrap: str, topic: str) -> str:
-    described = AdminClient({"bootstrap.servers": bootstrap}).describe_topics(TopicCollection([topic]))
-    return str(described[topic].result(WAIT_S).topic_id)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    return str(admin.describe_topics(TopicCollection([topic]))[topic].result(WAIT_S).topic_id)
 
 
 def test_what_is_produced_idempotently_is_read_once_in_order_up_to_the_end(kafka: "Broker", unique: str) -> None:
