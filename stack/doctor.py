@@ -18,7 +18,7 @@ from stack.apache_kafka import java
 from stack.embedded import EMBEDDED_CLUSTER
 from stack.errors import Unavailable
 
-ANSWER_S = 10  # a service that takes longer to say how it is set up counts as out of reach
+ANSWER_S = 5  # a service that takes longer to say how it is set up counts as out of reach
 NO_LIMIT = -1  # Kafka's retention.ms for "keep all"
 
 REDIS_WANTED = {

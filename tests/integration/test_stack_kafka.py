@@ -1,21 +1,23 @@
 """What Tollstream asks of a broker, over every kind that there is; and what only a real Kafka gives."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import stack
-from tests.conftest import Broker
+
+if TYPE_CHECKING:
+    from tests.conftest import Broker
 
 WAIT_S = 30
 
 
 def create(bootstrap: str, topic: str, **config: str) -> None:
-    AdminClient({"bootstrap.servers": bootstrap}).create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(
-        WAIT_S
-    )
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # has to live until the answer is here
+    admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(WAIT_S)
 
 
 def produce(bootstrap: str, topic: str, values: range) -> list[tuple[int, bytes]]:
@@ -49,18 +51,18 @@ def read(bootstrap: str, topic: str, **config: object) -> list[Message]:
 
 
 def topic_id(bootstrap: str, topic: str) -> str:
-    described = AdminClient({"bootstrap.servers": bootstrap}).describe_topics(TopicCollection([topic]))
-    return str(described[topic].result(WAIT_S).topic_id)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    return str(admin.describe_topics(TopicCollection([topic]))[topic].result(WAIT_S).topic_id)
 
 
-def test_what_is_produced_idempotently_is_read_once_in_order_up_to_the_end(kafka: Broker, unique: str) -> None:
+def test_what_is_produced_idempotently_is_read_once_in_order_up_to_the_end(kafka: "Broker", unique: str) -> None:
     create(kafka.bootstrap, unique)
     acknowledged = produce(kafka.bootstrap, unique, range(1000))
     assert [(m.offset(), m.value()) for m in read(kafka.bootstrap, unique)] == acknowledged
     assert [value for _, value in acknowledged] == [b"%d" % value for value in range(1000)]
 
 
-def test_a_group_goes_on_from_the_offset_that_it_committed(kafka: Broker, unique: str) -> None:
+def test_a_group_goes_on_from_the_offset_that_it_committed(kafka: "Broker", unique: str) -> None:
     create(kafka.bootstrap, unique)
     settings = {"bootstrap.servers": kafka.bootstrap, "group.id": unique, "enable.auto.commit": False}
     first = Consumer(settings)
@@ -70,14 +72,14 @@ def test_a_group_goes_on_from_the_offset_that_it_committed(kafka: Broker, unique
     assert committed.offset == 7
 
 
-def test_a_topic_has_an_id(kafka: Broker, unique: str) -> None:
+def test_a_topic_has_an_id(kafka: "Broker", unique: str) -> None:
     create(kafka.bootstrap, unique)
     assert topic_id(kafka.bootstrap, unique) == topic_id(kafka.bootstrap, unique)
     create(kafka.bootstrap, f"{unique}.other")
     assert topic_id(kafka.bootstrap, unique) != topic_id(kafka.bootstrap, f"{unique}.other")
 
 
-def test_only_the_embedded_broker_ignores_log_append_time(kafka: Broker, unique: str) -> None:
+def test_only_the_embedded_broker_ignores_log_append_time(kafka: "Broker", unique: str) -> None:
     """When this fails on it, the doctor's warning can go."""
     create(kafka.bootstrap, unique, **{"message.timestamp.type": "LogAppendTime"})
     produce(kafka.bootstrap, unique, range(1))
@@ -85,7 +87,7 @@ def test_only_the_embedded_broker_ignores_log_append_time(kafka: Broker, unique:
     assert (message.timestamp()[1] == 1_000_000_000_000) == (kafka.kind == "embedded")
 
 
-def test_only_the_embedded_broker_shows_aborted_records(kafka: Broker, unique: str) -> None:
+def test_only_the_embedded_broker_shows_aborted_records(kafka: "Broker", unique: str) -> None:
     """So nothing of ours may lean on read_committed there."""
     create(kafka.bootstrap, unique)
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": unique})
