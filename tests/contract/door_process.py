@@ -1,12 +1,21 @@
-"""Starts the ClickHouse door as a process of its own, on a free port."""
+"""A ClickHouse to test: the door as a process of its own on a free port, or the server that
+TOLLSTREAM_CLICKHOUSE__URL names (with __USER and __PASSWORD)."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import clickhouse_connect
+import requests
+
+USER = os.environ.get("TOLLSTREAM_CLICKHOUSE__USER", "default")
+PASSWORD = os.environ.get("TOLLSTREAM_CLICKHOUSE__PASSWORD", "")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -39,3 +48,22 @@ def failed_start(command: Sequence[str]) -> tuple[int, str]:
     """Exit code and stderr of a door that is expected not to start."""
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stderr
+
+
+@contextlib.contextmanager
+def a_server(path: Path) -> Iterator[str]:
+    """The URL of the server to test; the door is started on `path`."""
+    named = os.environ.get("TOLLSTREAM_CLICKHOUSE__URL")
+    if named:
+        yield named
+        return
+    with RunningDoor(path) as door:
+        yield door.url
+
+
+def connect(url: str, **options: Any) -> Any:
+    return clickhouse_connect.get_client(dsn=url, username=USER, password=PASSWORD, **options)
+
+
+def post(url: str, body: bytes | str = b"", **params: str) -> requests.Response:
+    return requests.post(url, params=params, data=body, auth=(USER, PASSWORD), timeout=60)

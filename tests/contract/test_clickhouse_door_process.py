@@ -19,7 +19,7 @@ from stack.door_engine import Connection
 from stack.door_errors import ClickHouseError
 from stack.door_sessions import STATEFUL_MAX, Sessions, session_timeout
 from stack.door_statement import read_statement
-from tests.contract.door_process import ROOT, RunningDoor, door_command, failed_start
+from tests.contract.door_process import ROOT, RunningDoor, door_command, failed_start, post
 
 BODY_BYTES_MAX = 1 << 20
 
@@ -28,12 +28,8 @@ BODY_BYTES_MAX = 1 << 20
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDoor]:
     path = tmp_path_factory.mktemp("door") / "data"
     with RunningDoor(path, "--body-bytes-max", str(BODY_BYTES_MAX)) as running:
-        post(running, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+        post(running.url, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
         yield running
-
-
-def post(door: RunningDoor, body: str | bytes, **params: str) -> requests.Response:
-    return requests.post(door.url, body, params=params, timeout=60)
 
 
 def exchange(door: RunningDoor, raw: bytes) -> bytes:
@@ -45,14 +41,15 @@ def exchange(door: RunningDoor, raw: bytes) -> bytes:
 
 
 def test_inserts_are_written_before_they_are_acknowledged(door: RunningDoor) -> None:
-    assert post(door, "SELECT getSetting('async_insert')").text == "false\n"
+    assert post(door.url, "SELECT getSetting('async_insert')").text == "false\n"
 
 
 def test_memory_of_the_engine_is_bounded(door: RunningDoor) -> None:
     assert (
-        post(door, "SELECT groupArray(number) FROM numbers(1000000000)").headers["X-ClickHouse-Exception-Code"] == "241"
+        post(door.url, "SELECT groupArray(number) FROM numbers(1000000000)").headers["X-ClickHouse-Exception-Code"]
+        == "241"
     )
-    assert post(door, "SELECT 1").text == "1\n"
+    assert post(door.url, "SELECT 1").text == "1\n"
 
 
 @pytest.mark.parametrize("encoding", ["", "lz4", "zstd"])
@@ -64,7 +61,7 @@ def test_a_body_over_the_limit_is_refused_with_a_clear_error(door: RunningDoor, 
     )
     assert (answer.status_code, answer.headers["X-ClickHouse-Exception-Code"]) == (413, "229")
     assert f"larger than {BODY_BYTES_MAX} bytes" in answer.text
-    assert post(door, "SELECT count() FROM t").text == "0\n"
+    assert post(door.url, "SELECT count() FROM t").text == "0\n"
 
 
 def test_a_body_over_the_limit_that_comes_in_chunks_is_refused(door: RunningDoor) -> None:
@@ -93,7 +90,7 @@ def test_a_body_that_is_broken_or_cut_short_writes_nothing(door: RunningDoor, ra
     answer = exchange(door, raw)
     assert answer.split(b" ")[1] in (b"400", b"500", b"501")
     assert b"X-ClickHouse-Exception-Code: " in answer
-    assert post(door, "SELECT count() FROM t").text == "0\n"
+    assert post(door.url, "SELECT count() FROM t").text == "0\n"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +106,7 @@ def test_a_body_that_is_broken_or_cut_short_writes_nothing(door: RunningDoor, ra
 )
 def test_what_is_no_request_ends_the_connection(door: RunningDoor, raw: bytes) -> None:
     assert b" 200 " not in exchange(door, raw)
-    assert post(door, "SELECT 1").text == "1\n"
+    assert post(door.url, "SELECT 1").text == "1\n"
 
 
 def test_requests_follow_each_other_on_one_connection(door: RunningDoor) -> None:
@@ -125,12 +122,12 @@ def test_a_web_page_gets_nothing(door: RunningDoor, headers: dict[str, str]) -> 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path, end: signal.Signals) -> None:
     with RunningDoor(tmp_path / "data") as door:
-        assert post(door, "CREATE TABLE kept (a UInt64) ENGINE = MergeTree ORDER BY a").ok
-        assert post(door, "INSERT INTO kept SELECT number FROM numbers(1000)").ok
+        assert post(door.url, "CREATE TABLE kept (a UInt64) ENGINE = MergeTree ORDER BY a").ok
+        assert post(door.url, "INSERT INTO kept SELECT number FROM numbers(1000)").ok
         door.process.send_signal(end)
         assert door.process.wait(30) == (0 if end == signal.SIGTERM else -signal.SIGKILL)
     with RunningDoor(tmp_path / "data") as door:
-        assert post(door, "SELECT count(), sum(a) FROM kept").text == "1000\t499500\n"
+        assert post(door.url, "SELECT count(), sum(a) FROM kept").text == "1000\t499500\n"
 
 
 def test_a_query_in_progress_is_answered_before_the_door_stops(tmp_path: Path) -> None:
@@ -150,7 +147,7 @@ def test_a_query_in_progress_is_answered_before_the_door_stops(tmp_path: Path) -
 
 def wait_for_query(door: RunningDoor, word: str) -> None:
     asked = f"SELECT count() FROM system.processes WHERE query LIKE '%{word}%'"
-    while post(door, asked).text < "2\n":  # the question finds itself, too
+    while post(door.url, asked).text < "2\n":  # the question finds itself, too
         pass
 
 
@@ -159,7 +156,7 @@ def test_a_second_door_on_a_path_is_told_who_has_it(tmp_path: Path) -> None:
         code, text = failed_start(door_command(tmp_path / "data"))
         assert (code, text.count("\n")) == (3, 1)
         assert f"in use by process {door.process.pid}" in text
-        assert post(door, "SELECT 1").ok
+        assert post(door.url, "SELECT 1").ok
 
 
 def test_a_used_port_is_one_clear_line(door: RunningDoor, tmp_path: Path) -> None:
@@ -199,7 +196,7 @@ def test_the_door_ends_with_its_parent_and_not_with_a_thread_of_it(tmp_path: Pat
         parent.kill()
         assert parent.stderr.read() == ""  # the door holds the same pipe: it ends when the door has ended
     with RunningDoor(tmp_path / "data") as door:
-        assert post(door, "SELECT 1").ok
+        assert post(door.url, "SELECT 1").ok
 
 
 def test_a_session_ends_when_its_time_is_over() -> None:
