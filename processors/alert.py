@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+import tempfile
 from typing import Any
 
 import faust
@@ -51,22 +52,30 @@ def run(settings: Settings) -> None:
     kafka = settings.kafka
     known = patiently(lambda: read_to_end(kafka, kafka.alerts_topic), _say)
     budgets = Budgets(settings.alerts.budgets, (key for key, _ in known))
-    worker = faust.Worker(_app(settings, budgets, DurableProducer(kafka)), loglevel="ERROR", redirect_stdouts=False)
-    worker.spinner = None
-    try:
-        worker.execute_from_commandline()
-    except SystemExit as end:
-        if end.code:
-            raise
+    with tempfile.TemporaryDirectory(prefix="tollstream-alert-") as scratch:
+        app = _app(settings, budgets, DurableProducer(kafka), scratch)
+        worker = faust.Worker(app, loglevel="ERROR", redirect_stdouts=False)
+        worker.spinner = None
+        try:
+            worker.execute_from_commandline()
+        except SystemExit as end:
+            if end.code:
+                raise
 
 
-def _app(settings: Settings, budgets: Budgets, producer: DurableProducer) -> Any:
+def _app(settings: Settings, budgets: Budgets, producer: DurableProducer, scratch: str) -> Any:
+    """`scratch`: Faust makes directories for tables, which we have none of, and would make them where it is started."""
     kafka = settings.kafka
+    session_s = kafka.session_timeout_ms / 1000
     app = faust.App(
         # A group that nobody had before: it starts at the beginning and need not wait for a killed member's session.
         f"{kafka.group}-alert-{secrets.token_hex(8)}",
         broker=f"kafka://{kafka.bootstrap.replace(',', ';')}",
+        broker_session_timeout=session_s,
+        broker_rebalance_timeout=session_s,  # the embedded broker lets a group begin after half of this
+        broker_heartbeat_interval=session_s / 4,
         store="memory://",
+        datadir=scratch,
         consumer_auto_offset_reset="earliest",
         web_enabled=False,
         topic_allow_declare=False,  # the topics are made with the settings the protocol needs, elsewhere
