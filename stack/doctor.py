@@ -13,9 +13,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[at
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config.settings import ClickHouse, Kafka, Redis, Settings
+from config.settings import EMBEDDED_CLUSTER, ClickHouse, Kafka, Redis, Settings
 from stack.apache_kafka import java
-from stack.embedded import EMBEDDED_CLUSTER
 from stack.errors import Unavailable
 
 ANSWER_S = 5  # a service that takes longer to say how it is set up counts as out of reach

@@ -9,10 +9,10 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from config.settings import EMBEDDED_CLUSTER
 from stack.child import Recipe, listening
 from stack.errors import Unavailable
 
-EMBEDDED_CLUSTER = "tollstream-embedded"  # the cluster id by which others know that a broker is the in-memory one
 INSTALL = "install it with: python -m pip install --require-hashes -r requirements/lock.txt"
 PROBE_TIMEOUT_S = 2
 
