@@ -21,8 +21,8 @@ def create(bootstrap: str, topic: str, **config: str) -> None:
     admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(WAIT_S)
 
 
-def produce(bootstrap: str, topic: str, values: range, **message: int) -> list[tuple[int, bytes]]:
-    """Produce the numbers; returns (offset, value) of what was acknowledged."""
+def produce(bootstrap: str, topic: str, values: range, timestamp_ms: int = 0) -> list[tuple[int, bytes]]:
+    """Produce the numbers, at the time 0: now. Returns (offset, value) of what was acknowledged."""
     done: list[tuple[int, bytes]] = []
 
     def on_delivery(error: KafkaError | None, message: Message) -> None:
@@ -31,7 +31,7 @@ def produce(bootstrap: str, topic: str, values: range, **message: int) -> list[t
 
     producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
     for value in values:
-        producer.produce(topic, b"%d" % value, on_delivery=on_delivery, **message)
+        producer.produce(topic, b"%d" % value, timestamp=timestamp_ms, on_delivery=on_delivery)
     assert producer.flush(WAIT_S) == 0
     return done
 
@@ -82,7 +82,7 @@ def test_a_topic_has_an_id(kafka: "Broker", unique: str) -> None:
 def test_only_the_embedded_broker_ignores_log_append_time(kafka: "Broker", unique: str) -> None:
     """When this fails on it, the doctor's warning can go."""
     create(kafka.bootstrap, unique, **{"message.timestamp.type": "LogAppendTime"})
-    produce(kafka.bootstrap, unique, range(1), timestamp=LONG_AGO_MS)
+    produce(kafka.bootstrap, unique, range(1), timestamp_ms=LONG_AGO_MS)
     [message] = read(kafka.bootstrap, unique)
     assert (message.timestamp()[1] == LONG_AGO_MS) == (kafka.kind == "embedded")
 
