@@ -20,8 +20,9 @@ from processors.numbers import NumberError, canonical_number, scale
 # What msgspec raises for bad input; OverflowError for instants of the extension type at the ends of the calendar.
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
 
-# CloudEvents refuses control characters and surrogates in attributes; they would also break joined keys.
-FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# CloudEvents refuses control characters in attributes; they would also break joined keys. It refuses surrogates too: a
+# text that msgspec reads holds none.
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WHOLE = re.compile(rb"-?[0-9]+")
 
 Form = Literal["JSON", "MessagePack"]

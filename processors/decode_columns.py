@@ -56,15 +56,20 @@ def unfit_texts(texts: Sequence[str], bytes_max: int, plain: bool) -> list[int]:
     if plain and longest <= bytes_max:
         return []
     joined = "".join(texts)
-    if not joined.isascii():
-        longest *= 4  # bytes of a character in UTF-8, at most
-    if longest <= bytes_max and (joined.isprintable() or not FORBIDDEN.search(joined)):
-        return []
-    return [
-        place
-        for place, text in enumerate(texts)
-        if FORBIDDEN.search(text) or len(text.encode()) > bytes_max  # a surrogate is forbidden, so encode cannot fail
-    ]
+    if joined.isascii():
+        fit = longest <= bytes_max and _is_printable(joined.encode())
+    else:
+        fit = 4 * longest <= bytes_max and not FORBIDDEN.search(joined)  # 4: bytes of a character, at most
+    return [] if fit else [place for place, text in enumerate(texts) if not is_fit(text, bytes_max)]
+
+
+def is_fit(text: str, bytes_max: int) -> bool:
+    """Whether it is no longer than `bytes_max` in UTF-8 and holds no forbidden character."""
+    return not FORBIDDEN.search(text) and len(text.encode()) <= bytes_max
+
+
+def _is_printable(ascii_text: bytes) -> bool:
+    return not ascii_text or bool(np.frombuffer(ascii_text, np.uint8).min() >= 0x20 and b"\x7f" not in ascii_text)
 
 
 class TextColumn:

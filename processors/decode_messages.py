@@ -116,7 +116,8 @@ class Messages:
             chunk[:] = [b"" if could_nest(value) else value for value in chunk]
         texts: list[bytes] = [b"\n".join(chunk)] if longest <= JOINED_BYTES_MAX else chunk
         if not all(map(bytes.isascii, texts)):
-            chunk[:] = [b"" if is_broken_text(value) else value for value in chunk]
+            if any(map(is_broken_text, texts)):
+                chunk[:] = [b"" if is_broken_text(value) else value for value in chunk]
             return False, False
         plain = not any(b"\\" in text or b"\x7f" in text for text in texts)
         return plain, plain and longest <= self._short_max
@@ -211,13 +212,16 @@ class Messages:
 
 
 def could_nest(value: bytes) -> bool:
-    """`may_nest` of a value whose form is not known; an array of many events always could."""
-    return len(value) > NESTING_MAX and may_nest(value, form_of(value)[0])
+    """`may_nest` of one event; True for a long array of them, since `_batch` looks into it anyway."""
+    if len(value) <= NESTING_MAX:
+        return False
+    form, many = form_of(value)
+    return many or may_nest(value, form)
 
 
 def is_broken_text(value: bytes) -> bool:
     """Whether a JSON message is not UTF-8. MessagePack is binary: there msgspec checks the texts that are read."""
-    if value.isascii() or form_of(value)[0] != "JSON":
+    if not value or value.isascii() or form_of(value)[0] != "JSON":
         return False
     try:
         value.decode()

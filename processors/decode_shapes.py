@@ -89,8 +89,9 @@ class Node:
 class Shape:
     """What is read of one event type.
 
-    `kind`: its place in the catalogue, or UNMETERED; `texts`, `numbers`, `members`: the paths read as dimension or filter, as
-    (path, precision), and as the value of a unique meter; `paths`: all of them; `event`: the struct of the hot path.
+    `kind`: its place in the catalogue, or UNMETERED; `texts`, `numbers`, `members`: the paths read as dimension or
+    filter, as (path, precision), and as the value of a unique meter; `paths`: all of them; `event`: the struct of the
+    hot path.
     """
 
     def __init__(self, kind: int, event_type: str, spans: tuple[MeterSpan, ...]) -> None:

@@ -6,6 +6,7 @@ pyarrow); anything odd takes the careful path (`decode_careful`), which defines 
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import msgspec
@@ -96,7 +97,7 @@ class Decoder:
 
     def raw(self, value: bytes, index: int) -> bytes:
         """The bytes of event `index` of a message: the message itself unless it is an array of events."""
-        form, many = form_of(value)
+        form, many = form_of(value) if value else ("JSON", False)
         if not many:
             return value
         if self._split_of[0] is not value:  # the late events of one batch come one after the other
@@ -201,7 +202,7 @@ def _kept(found: TypeRows, kind: npt.NDArray[np.int16]) -> TypeRows:
         return found
 
     def cut(texts: list[str]) -> list[str]:
-        return [text for text, kept in zip(texts, keep.tolist(), strict=True) if kept]
+        return list(compress(texts, keep.tobytes()))
 
     return TypeRows(
         found.row[keep],

@@ -148,6 +148,8 @@ def scale_column(values: Sequence[object], precision: int) -> Scaled:
 
 def _texts(values: Sequence[object], kinds: set[type]) -> tuple[list[str], list[int]]:
     """Each value as text, "0" where it has none; and the places of other values than texts, integers and None."""
+    if kinds == {str}:
+        return list(values), []  # type: ignore[arg-type]
     if kinds <= {str, int}:
         return list(map(str, values)), []
     odd = [place for place, value in enumerate(values) if value.__class__ not in (str, int, type(None))]
