@@ -110,16 +110,15 @@ class Messages:
         except TypeError:  # a message without a value
             chunk[:] = [value or b"" for value in chunk]
             longest = max(map(len, chunk))
+        texts: list[bytes] = [b"\n".join(chunk)] if longest <= JOINED_BYTES_MAX else chunk.copy()
+        ascii_only = all(map(bytes.isascii, texts))
+        plain = ascii_only and not any(b"\\" in text or b"\x7f" in text for text in texts)
         if longest > self._limits.message_bytes_max:
             chunk[:] = [value if len(value) <= self._limits.message_bytes_max else b"" for value in chunk]
         if longest > NESTING_MAX:
             chunk[:] = [b"" if could_nest(value) else value for value in chunk]
-        texts: list[bytes] = [b"\n".join(chunk)] if longest <= JOINED_BYTES_MAX else chunk
-        if not all(map(bytes.isascii, texts)):
-            if any(map(is_broken_text, texts)):
-                chunk[:] = [b"" if is_broken_text(value) else value for value in chunk]
-            return False, False
-        plain = not any(b"\\" in text or b"\x7f" in text for text in texts)
+        if not ascii_only and any(map(is_broken_text, texts)):
+            chunk[:] = [b"" if is_broken_text(value) else value for value in chunk]
         return plain, plain and longest <= self._short_max
 
     def _message(self, place: int, row: int) -> list[Any]:
