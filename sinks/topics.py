@@ -8,10 +8,9 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from config.settings import Kafka
+from config.settings import EMBEDDED_CLUSTER, Kafka
 from sinks.errors import Retryable
 
-EMBEDDED_CLUSTER = "tansu_cluster"  # the in-memory broker's cluster id: its end offsets are not to be trusted
 _RETRY_MS = 500
 _REQUEST_S = 30
 _LISTEN_S = 0.1  # `consume` waits this long for a full batch, even when the end has been reached
