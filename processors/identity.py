@@ -129,9 +129,11 @@ class Identities:
 
     def add(self, time_us: NDArray[np.int64], digests: Digests) -> NDArray[np.bool_]:
         """Add a batch; True where the event is new. Its twin, if any, is in the same hour: time is part of identity."""
+        if not len(time_us):
+            return np.zeros(0, np.bool_)
         hours = time_us // HOUR_US
-        first = int(hours[0]) if len(hours) else 0
-        if len(hours) and (hours == first).all():  # the common case by far
+        first = int(hours[0])
+        if (hours == first).all():  # the common case by far
             return self._hour(first).add(digests)
         new = np.zeros(len(hours), np.bool_)
         order = np.argsort(hours, kind="stable")  # stable keeps the order of arrival within an hour
