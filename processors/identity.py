@@ -90,7 +90,8 @@ class DigestSet:
         return answer
 
     def _first_slots(self, digests: Digests) -> NDArray[np.int64]:
-        return (digests[:, 1] & np.uint64(len(self._table) - 1)).astype(np.int64)
+        # The high half: an identity has its instant mixed in there, while all instants of one id share the low half.
+        return (digests[:, 0] & np.uint64(len(self._table) - 1)).astype(np.int64)
 
     @staticmethod
     def _same(a: Digests, b: Digests) -> NDArray[np.bool_]:
@@ -112,7 +113,7 @@ class DigestSet:
         """Place the members, known to be distinct, into a larger table."""
         table = np.full(size, -1, np.int32)
         rows = np.arange(self.count, dtype=np.int32)
-        slots = (self.keys[:, 1] & np.uint64(size - 1)).astype(np.int64)
+        slots = (self.keys[:, 0] & np.uint64(size - 1)).astype(np.int64)
         while len(rows):
             free = table[slots] < 0
             table[slots[free]] = rows[free]
