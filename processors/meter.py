@@ -232,10 +232,10 @@ class PartitionState:
         for hour, held in sorted(self.identities.hours.items()):
             total += _mixed(held.keys.sum(axis=0, dtype=np.uint64) + np.uint64(held.count), hour)
         for key, table in sorted(self.tables.items()):
-            salt = xxhash.xxh3_64_intdigest(f"{key[0]}\x1f{key[1]}".encode())
-            total += _mixed(
-                _table_digest(table, table.column("window") + table.window_ms > self.open_since_ms(key)), salt
-            )
+            opened = np.flatnonzero(table.column("window") + table.window_ms > self.open_since_ms(key))
+            if len(opened):  # a table without open rows is as good as none: a restore may never have begun it
+                salt = xxhash.xxh3_64_intdigest(f"{key[0]}\x1f{key[1]}".encode())
+                total += _mixed(_table_digest(table, opened), salt)
         return total.tobytes().hex()
 
 
@@ -244,9 +244,8 @@ def _mixed(lanes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
     return lanes ^ (lanes >> np.uint64(29))
 
 
-def _table_digest(table: PartialTable, opened: NDArray[np.bool_]) -> NDArray[np.uint64]:
+def _table_digest(table: PartialTable, rows: Ints) -> NDArray[np.uint64]:
     """uint64[2]: a sum over rows, so that their order does not matter; within a row every column counts."""
-    rows = np.flatnonzero(opened)
     lanes = table.series_digests()[table.column("series")[rows]]
     for name in table.dtype.names or ():
         if name != "series":
