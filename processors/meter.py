@@ -117,14 +117,19 @@ class PartitionState:
                 takes.append(take)
         late &= metered
         wanted = metered & ~late & (decoded.time_us >= since_ms * 1000)
-        if since_ms > BEGIN_MS:
-            metered &= wanted  # the counts of a restore come from its mark
         kept = [self._only(take, wanted) for take in takes]
-        refused, accepted = self._accept(kept, np.flatnonzero(wanted), decoded)
+        refused, accepted, duplicate = self._accept(kept, np.flatnonzero(wanted), decoded)
         reason = "late: its window closed by the partition's clock; see `tollstream ledger`"
         letters += [self._letter("late", batch, decoded, row, reason, None) for row in np.flatnonzero(late).tolist()]
         letters += [self._letter("invalid", batch, decoded, row, why, None) for row, why in sorted(refused.items())]
-        self._count(decoded, int(metered.sum()), int(late.sum()), len(refused), accepted)
+        if since_ms == BEGIN_MS:  # the counts of a restore come from its mark
+            invalid = decoded.kind == INVALID
+            self.ledger.consumed += len(decoded.kind)
+            self.ledger.invalid += int(invalid.sum()) + len(refused)
+            self.ledger.unmetered += int((~metered & ~invalid).sum())
+            self.ledger.late += int(late.sum())
+            self.ledger.duplicate += duplicate
+            self.ledger.accepted += accepted
         if len(batch.offset):
             self.offset, self.clock_ms = int(batch.offset[-1]) + 1, int(clocks[-1])
         self.identities.close(self.identities_since_us())
@@ -162,8 +167,8 @@ class PartitionState:
         mask = wanted[take.row]
         return Take(take.table, take.row[mask], take.events.take(mask))
 
-    def _accept(self, takes: list[Take], rows: Ints, decoded: Decoded) -> tuple[dict[int, str], int]:
-        """Apply limits, then drop duplicates, then fold. Returns what a limit refused, with why, and how many are new.
+    def _accept(self, takes: list[Take], rows: Ints, decoded: Decoded) -> tuple[dict[int, str], int, int]:
+        """Apply limits, drop duplicates, fold. Returns what a limit refused, with why; how many are new; duplicates.
 
         Where a batch might cross a limit it is cut in half until each part is clearly on one side: so the verdicts
         are those of one event at a time, at the price of whole batches nearly always.
@@ -181,20 +186,21 @@ class PartitionState:
             wanted[rows] = True
             takes = [self._only(take, wanted) for take in takes]
         if might and len(rows) > 1:
-            accepted = 0
+            accepted = duplicate = 0
             for half in np.array_split(rows, 2):
                 wanted = np.zeros(len(decoded.kind), np.bool_)
                 wanted[half] = True
-                more, new = self._accept([self._only(take, wanted) for take in takes], half, decoded)
+                more, new, again = self._accept([self._only(take, wanted) for take in takes], half, decoded)
                 refused |= more
                 accepted += new
-            return refused, accepted
+                duplicate += again
+            return refused, accepted, duplicate
         new_rows = self.identities.add(decoded.time_us[rows], decoded.digest[rows])
         new = np.zeros(len(decoded.kind), np.bool_)
         new[rows[new_rows]] = True
         for take in takes:
             take.table.fold(take.events.take(new[take.row]))
-        return refused, int(new_rows.sum())
+        return refused, int(new_rows.sum()), int((~new_rows).sum())
 
     def _over(self, aggregation: str) -> str:
         limits = self.limits
@@ -204,16 +210,6 @@ class PartitionState:
             f"limit: dimension_sets_max={limits.dimension_sets_max} combinations of dimensions in one window; "
             "drop a dimension or raise limits.dimension_sets_max"
         )
-
-    def _count(self, decoded: Decoded, metered: int, late: int, refused: int, accepted: int) -> None:
-        ledger, consumed = self.ledger, len(decoded.kind)
-        invalid = int((decoded.kind == INVALID).sum())
-        ledger.consumed += consumed
-        ledger.invalid += invalid + refused
-        ledger.unmetered += consumed - invalid - metered
-        ledger.late += late
-        ledger.accepted += accepted
-        ledger.duplicate += metered - late - refused - accepted
 
     def _letter(
         self, verdict: Verdict, batch: Batch, decoded: Decoded, row: int, reason: str, raw: bytes | None
