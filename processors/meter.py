@@ -78,6 +78,11 @@ class PartitionState:
         self.identities = Identities()
         self.tables: dict[MeterKey, PartialTable] = {}
         self.meters: dict[MeterKey, Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
+        # One text for both limits: which of two full meters refused an event first depends on where batches are cut.
+        self._over_limit = (
+            f"limit: a window of this subject holds dimension_sets_max={limits.dimension_sets_max} combinations of "
+            f"dimensions or unique_max={limits.unique_max} values already; drop a dimension or raise the limit"
+        )
         self._lateness_max_ms = max((event.lateness_ms for event in catalogue.events), default=0)
 
     def table(self, meter: Meter) -> PartialTable:
@@ -178,8 +183,7 @@ class PartitionState:
         for take in takes:
             full, close = take.table.refused(take.events, self.limits.unique_max, self.limits.dimension_sets_max)
             might |= close
-            why = self._over(take.table.aggregation)
-            refused.update(dict.fromkeys(take.row[full].tolist(), why))
+            refused |= dict.fromkeys(take.row[full].tolist(), self._over_limit)
         if refused:
             rows = rows[~np.isin(rows, list(refused))]
             wanted = np.zeros(len(decoded.kind), np.bool_)
@@ -201,15 +205,6 @@ class PartitionState:
         for take in takes:
             take.table.fold(take.events.take(new[take.row]))
         return refused, int(new_rows.sum()), int((~new_rows).sum())
-
-    def _over(self, aggregation: str) -> str:
-        limits = self.limits
-        if aggregation == "unique":
-            return f"limit: a window holds unique_max={limits.unique_max} values; raise limits.unique_max"
-        return (
-            f"limit: dimension_sets_max={limits.dimension_sets_max} combinations of dimensions in one window; "
-            "drop a dimension or raise limits.dimension_sets_max"
-        )
 
     def _letter(
         self, verdict: Verdict, batch: Batch, decoded: Decoded, row: int, reason: str, raw: bytes | None
