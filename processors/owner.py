@@ -62,7 +62,6 @@ class Owner:
         self._again: list[WindowRow] = []
         self._saved_published = 0
         self._ahead: list[Write] = []  # chunks that the next checkpoint names
-        self._empty()
 
     def _empty(self) -> None:
         limits = self.settings.limits
@@ -74,6 +73,7 @@ class Owner:
 
     def begin(self) -> int:
         """Claim and load; the offset to read from. Raises LogTooShortError, OlderCatalogueError, Retryable."""
+        self._empty()  # also when called again after a Retryable
         head = self.slot.claim(self.catalogue.generation)
         if head is not None:
             try:
@@ -102,6 +102,7 @@ class Owner:
         self._since_ms = self._open_since(mark.clock_ms)
         start = min(self.log.first_at(self._since_ms - self.settings.processing.skew_ms), mark.offset)
         low = self.log.low()
+        self._reach(mark.offset, "after the last mark the fold continues at")
         if low > 0 and start <= low < mark.offset:
             raise LogTooShortError(
                 f"partition {self.partition}: to restore, the log must reach back to records of before "
