@@ -12,10 +12,10 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 import numpy as np
 import xxhash
-from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
-from config.settings import Limits
 from numpy.typing import NDArray
 
+from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
+from config.settings import Limits
 from processors.events import INVALID, Decoded, Decoder, TypeRows
 from processors.identity import Identities
 from processors.windows import Ints, PartialTable, Selection, window_start_ms
