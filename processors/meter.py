@@ -194,9 +194,9 @@ class PartitionState:
             for half in np.array_split(rows, 2):
                 wanted = np.zeros(len(decoded.kind), np.bool_)
                 wanted[half] = True
-                more, new, again = self._accept([self._only(take, wanted) for take in takes], half, decoded)
+                more, fresh, again = self._accept([self._only(take, wanted) for take in takes], half, decoded)
                 refused |= more
-                accepted += new
+                accepted += fresh
                 duplicate += again
             return refused, accepted, duplicate
         new_rows = self.identities.add(decoded.time_us[rows], decoded.digest[rows])
