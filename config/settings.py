@@ -16,6 +16,7 @@ NotNegative = Annotated[int, Meta(ge=0, le=2**53)]
 Topic = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]  # Kafka's own rule for topic names
 
 HIDDEN = "***"
+EMBEDDED_CLUSTER = "tollstream-embedded"  # cluster id of the in-memory broker, whose end offsets are not to be trusted
 
 
 def hide_credentials(url: str) -> str:

@@ -74,6 +74,7 @@ class PartitionConsumer:
 
     def _sort(self, messages: Iterable[Any]) -> dict[int, list[Any]]:
         found: dict[int, list[Any]] = {}
+        ended: dict[int, int] = {}
         for message in messages:
             error = message.error()
             if error is None:
@@ -81,12 +82,14 @@ class PartitionConsumer:
                 if partition in self.position:
                     found.setdefault(partition, []).append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                self.at_end.add(message.partition())
+                ended[message.partition()] = message.offset()
             elif not error.retriable() and error.code() not in _PASSING:
                 raise KafkaException(error)
         for partition, taken in found.items():
             self.position[partition] = taken[-1].offset() + 1
             self.at_end.discard(partition)
+        # In one batch an end may come before later messages of its partition, and after earlier ones.
+        self.at_end.update(p for p, offset in ended.items() if offset >= self.position.get(p, offset + 1))
         return found
 
     def look_again(self) -> None:

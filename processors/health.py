@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Health(msgspec.Struct):
+class Health(msgspec.Struct, frozen=True):
     """What a worker says of itself, as of the last look."""
 
     healthy: bool = True

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from config.settings import Kafka
+from config.settings import EMBEDDED_CLUSTER, Kafka
 from sinks.errors import Retryable
 
-EMBEDDED_CLUSTER = "tansu_cluster"  # the in-memory broker's cluster id: its end offsets are not to be trusted
 _RETRY_MS = 500
 _REQUEST_S = 30
+_LISTEN_S = 0.1  # `consume` waits this long for a full batch, even when the end has been reached
 _DAY_MS = 86_400_000
 
 
@@ -61,8 +62,8 @@ def create_topics(settings: Kafka, log_reach_ms: int = 0) -> list[str]:
 
 def topic_id(settings: Kafka, topic: str) -> str:
     """The broker's own id of a topic: a topic made again under the same name has another one."""
-    found = admin(settings).describe_topics(TopicCollection([topic]))[topic].result(_REQUEST_S)
-    return str(found.topic_id)
+    client = admin(settings)  # named: an answer never comes once its client is collected
+    return str(client.describe_topics(TopicCollection([topic]))[topic].result(_REQUEST_S).topic_id)
 
 
 def partition_count(settings: Kafka, topic: str) -> int:
@@ -151,9 +152,12 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
         count = partition_count(settings, topic)
         consumer.assign([TopicPartition(topic, p, 0) for p in range(count)])
         reading = set(range(count))
+        heard_at = time.monotonic()
         while reading:
-            messages = consumer.consume(1000, _REQUEST_S)
-            if not messages:
+            messages = consumer.consume(1000, _LISTEN_S)
+            if messages:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > _REQUEST_S:
                 raise Retryable(f"Kafka: {topic} gave nothing for {_REQUEST_S} s; is the broker up?", _RETRY_MS)
             for message in messages:
                 error = message.error()

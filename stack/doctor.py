@@ -13,12 +13,11 @@ from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[at
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config.settings import ClickHouse, Kafka, Redis, Settings
+from config.settings import EMBEDDED_CLUSTER, ClickHouse, Kafka, Redis, Settings
 from stack.apache_kafka import java
-from stack.embedded import EMBEDDED_CLUSTER
 from stack.errors import Unavailable
 
-ANSWER_S = 10  # a service that takes longer to say how it is set up counts as out of reach
+ANSWER_S = 5  # a service that takes longer to say how it is set up counts as out of reach
 NO_LIMIT = -1  # Kafka's retention.ms for "keep all"
 
 REDIS_WANTED = {
@@ -58,8 +57,8 @@ def check_broker(kafka: Kafka, log_reach_ms: int | None) -> list[Check]:
     try:
         cluster = client.list_topics(timeout=ANSWER_S)
         wanted = _topics(kafka)
-        there = [name for name in wanted if name in cluster.topics]
-        asked = client.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in there])
+        there = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in wanted if name in cluster.topics]
+        asked = client.describe_configs(there) if there else {}  # it raises ValueError when asked for nothing
         configs = {
             resource.name: {key: entry.value for key, entry in answer.result(ANSWER_S).items()}
             for resource, answer in asked.items()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from stack.door_body import Part, read_form
-from stack.door_engine import Answer, Connection, Engine, quote_name
+from stack.door_engine import Answer, Connection, Engine, Traits, quote_name
 from stack.door_errors import (
     BAD_ARGUMENTS,
     NOT_IMPLEMENTED,
@@ -121,7 +121,7 @@ class Door:
         connection = self._engine.connect()
         kept = False
         try:
-            if session is not None and connection.traits(call.statement.text).control:
+            if session is not None and _traits(connection, call.statement).control:
                 self.sessions.keep(session, connection)
                 kept = True
             return self._run(call, connection, keeps=kept)
@@ -183,12 +183,15 @@ def _read_statement(query: str, request: Request) -> tuple[Statement, memoryview
             statement = statement._replace(text=bytes(body))
         return statement, memoryview(body)[statement.data_at :]
     statement = read_statement(head)
-    if statement.bare and body:
-        input_format = request.headers.get("x-clickhouse-format") or "Values"
-        return statement._replace(insert_format=input_format), memoryview(body)
+    header_format = request.headers.get("x-clickhouse-format", "")
+    if statement.bare and body and header_format:
+        return statement._replace(insert_format=header_format), memoryview(body)
     if not statement.insert_format:
         text = head + b"\n" + body if body else head
-        return read_statement(text), memoryview(b"")
+        whole = read_statement(text)
+        if whole.bare and body:
+            return statement._replace(insert_format="Values"), memoryview(body)  # ClickHouse's insert_format
+        return whole, memoryview(text)[whole.data_at :]
     inline = head[statement.data_at :]
     return statement, memoryview(inline + b"\n" + body if inline.strip() else body)
 
@@ -199,7 +202,8 @@ def _external_table(part: Part, params: Mapping[str, str]) -> ExternalTable:
         types = params.get(f"{part.name}_types", "")
         if not types:
             raise ClickHouseError(
-                BAD_ARGUMENTS, f"Neither structure nor types have not been provided for external table {part.name}."
+                BAD_ARGUMENTS,
+                f"External table {part.name} has no columns: give {part.name}_structure or {part.name}_types",
             )
         structure = ", ".join(f"_{number} {kind}" for number, kind in enumerate(_split_types(types), start=1))
     return ExternalTable(part.name, structure, params.get(f"{part.name}_format", "TabSeparated"), part.content)
@@ -216,12 +220,16 @@ def _split_types(text: str) -> Iterator[str]:
     yield text[start:]
 
 
+def _traits(connection: Connection, statement: Statement) -> Traits:
+    if statement.insert_format:  # its text ends before VALUES or FORMAT: no parser would have it
+        return Traits(statements=1, known=True, read_only=False, control=False)
+    return connection.traits(statement.text)
+
+
 def _check(engine: Engine, connection: Connection, call: _Call) -> None:
     """Refuses what ClickHouse refuses over HTTP, though the engine would do it."""
     statement = call.statement
-    traits = connection.traits(statement.text)
-    if not statement.text.strip():
-        raise ClickHouseError(SYNTAX_ERROR, "Syntax error: Empty query")
+    traits = _traits(connection, statement)
     if traits.statements > 1:
         raise ClickHouseError(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
     if call.read_only and traits.known and not traits.read_only and statement.kind not in ("SET", "USE"):

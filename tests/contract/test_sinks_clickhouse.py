@@ -2,7 +2,6 @@
 
 import os
 import random
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -28,8 +27,8 @@ JANUARY = date(2026, 1, 1)
 
 
 @pytest.fixture(scope="session")
-def clickhouse_url() -> str:
-    embedded = f"chdb://{tempfile.gettempdir()}/tollstream-test-{os.getpid()}"  # one path a process
+def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    embedded = f"chdb://{tmp_path_factory.getbasetemp()}/clickhouse"  # an engine has one path a process
     return os.environ.get("TOLLSTREAM_CLICKHOUSE__URL", embedded)
 
 

@@ -1,6 +1,7 @@
 """A stack in the foreground: it starts, answers, tells what is wrong, and leaves nothing behind."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # it is public
 
 import stack
 
@@ -95,9 +96,9 @@ def test_a_service_that_ended_is_named_with_its_log_and_its_last_words(tmp_path:
 def test_a_service_that_cannot_start_stops_the_others_and_the_reason_is_kept(tmp_path: Path) -> None:
     (tmp_path / "kept" / "redis").mkdir(parents=True)
     (tmp_path / "kept" / "redis" / "appendonlydir").write_text("a file where Valkey wants a directory")
-    with pytest.raises(stack.Ended, match="valkey .* ended with exit code 1; log: "):
+    with pytest.raises(stack.Ended, match=r"valkey .* ended with exit code 1; log: "):
         stack.Stack(tmp_path, only=["redis"]).start()
-    with pytest.raises(stack.Ended, match="valkey .* ended with exit code 1"):
+    with pytest.raises(stack.Ended, match=r"valkey .* ended with exit code 1"):
         stack.services(tmp_path)
 
 
@@ -126,9 +127,9 @@ def test_a_state_directory_has_one_stack_at_a_time(tmp_path: Path) -> None:
 
 def test_a_state_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(stack.StackError, match="can't write to .*file"):
+    with pytest.raises(stack.StackError, match=r"can't write to .*file"):
         stack.Stack(tmp_path / "file").start()
-    with pytest.raises(stack.StackError, match="can't write to .*file"):
+    with pytest.raises(stack.StackError, match=r"can't write to .*file"):
         stack.up(tmp_path / "file")
 
 
@@ -149,8 +150,6 @@ def test_services_die_with_the_process_that_ran_them(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     with os.fdopen(handle):  # readable once that process is gone; the test's own time limit ends a wait for ever
-        import select
-
         select.select([handle], [], [])
     with pytest.raises(stack.Ended, match="was killed with all its services"):
         stack.services(tmp_path)

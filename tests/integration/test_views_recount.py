@@ -6,7 +6,6 @@ The same checks run on broken schemas, which they must catch.
 import json
 import os
 import random
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import localcontext
@@ -79,8 +78,8 @@ def check_shuffled(sink: ClickHouseSink, client: Client, seed: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def clickhouse_url() -> str:
-    embedded = f"chdb://{tempfile.gettempdir()}/tollstream-test-{os.getpid()}"  # one path a process
+def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    embedded = f"chdb://{tmp_path_factory.getbasetemp()}/clickhouse"  # an engine has one path a process
     return os.environ.get("TOLLSTREAM_CLICKHOUSE__URL", embedded)
 
 

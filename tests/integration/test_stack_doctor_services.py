@@ -1,12 +1,16 @@
 """The doctor over real services."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import redis
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # it is public
 
 from config.settings import ClickHouse, Kafka, Redis
 from stack.doctor import check_broker, check_clickhouse, check_redis
-from tests.conftest import Broker
+
+if TYPE_CHECKING:
+    from tests.conftest import Broker
 
 NOWHERE = "127.0.0.1:1"
 DAY_MS = 86_400_000
@@ -19,14 +23,14 @@ def named(unique: str, bootstrap: str) -> Kafka:
     return msgspec.structs.replace(kafka, **topics)
 
 
-def test_absent_topics_are_named(kafka: Broker, unique: str) -> None:
+def test_absent_topics_are_named(kafka: "Broker", unique: str) -> None:
     settings = named(unique, kafka.bootstrap)
     absent = [check.name for check in check_broker(settings, None) if check.found == "absent"]
     assert len(absent) == 8
     assert f"topic {settings.events_topic}" in absent
 
 
-def test_topics_as_they_should_be_pass_with_warnings_only_on_the_embedded_broker(kafka: Broker, unique: str) -> None:
+def test_topics_as_they_should_be_pass_with_warnings_only_on_the_embedded_broker(kafka: "Broker", unique: str) -> None:
     settings = named(unique, kafka.bootstrap)
     configs: dict[str, dict[str, str]] = {
         settings.events_topic: {"message.timestamp.type": "LogAppendTime", "retention.ms": str(40 * DAY_MS)},

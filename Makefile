@@ -1,0 +1,44 @@
+# Everything a person runs. `make demo` and `make test` set up all they need, from Python 3.11+, make and the package
+# registries alone: no Docker, no root.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+EVENTS ?= 1000000
+SEEDS ?= 2000
+START ?= 1
+
+.PHONY: help setup demo test lint bench simulate clean
+help: ## show this
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tollstream needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(READY) ## make the virtual environment, every package pinned with its hash
+
+demo: $(READY) ## the main job, a million events, one worker killed half way: then every total is checked
+	$(BIN)/python -m demo --events $(EVENTS)
+
+test: $(READY) ## the whole suite
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## what it costs, on this machine
+	$(BIN)/python -m benchmarks
+
+simulate: $(READY) ## the protocol under faults, from START, SEEDS of them
+	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS)
+
+clean: ## remove the environment and all state
+	rm -rf $(VENV) .tollstream
