@@ -84,10 +84,10 @@ def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[
             if len(subject.encode()) > subject_bytes_max:
                 yield place.fault(f"is longer than {subject_bytes_max} bytes, limits.subject_bytes_max")
             if row.good("from_"):
-                first = owners.setdefault((subject, row["from_"]), row)
-                if first is not row:
-                    message = f"{quote(subject)} is already mapped by {first.place} from the same instant"
-                    yield place.fault(message)
+                if (subject, row["from_"]) in owners:
+                    other = owners[subject, row["from_"]].place
+                    yield place.fault(f"{quote(subject)} is already mapped by {other} from the same instant")
+                owners.setdefault((subject, row["from_"]), row)
 
 
 def contract_faults(contracts: Sequence[Row], plans: Sequence[Row]) -> Iterator[Fault]:

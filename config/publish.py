@@ -208,8 +208,8 @@ def _mapping_faults(old: Catalogue, new: Catalogue, settled_ms: int) -> Iterator
         for at_ms in sorted({BEGIN_MS, *(from_ms for from_ms, _ in dated if from_ms <= settled_ms)}):
             was, becomes = old.account_of(subject, at_ms), new.account_of(subject, at_ms)
             if was != becomes:
-                names = ("its own account" if account == subject else quote(account) for account in (was, becomes))
-                moved.setdefault((*names, at_ms), []).append(subject)
+                was, becomes = ("its own account" if one == subject else quote(one) for one in (was, becomes))
+                moved.setdefault((was, becomes, at_ms), []).append(subject)
                 break
     for (was, becomes, at_ms), subjects in moved.items():
         more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""

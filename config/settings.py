@@ -20,7 +20,7 @@ HIDDEN = "***"
 
 def hide_credentials(url: str) -> str:
     """`scheme://user:secret@host?password=secret` with the secrets replaced; for messages and `repr`."""
-    url = re.sub(r"(?<=://)[^/?#]*@", f"{HIDDEN}@", url)
+    url = re.sub(r"(?<=://).*@", f"{HIDDEN}@", url)  # to the last @: a password may hold any character, unescaped too
     return re.sub(r"(?i)((?:^|[?&])password=)[^&#]*", rf"\g<1>{HIDDEN}", url)
 
 

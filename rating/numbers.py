@@ -54,11 +54,16 @@ def canonical(written: str | int | Decimal) -> str:
 
 
 def to_amount(value: Quantity) -> Decimal:
-    """`value` at AMOUNT_DIGITS decimals, half away from zero: the only inexact step before rounding to minor units."""
+    """`value` at AMOUNT_DIGITS decimals, half away from zero: the only inexact step before rounding to minor units.
+
+    Raises decimal.InvalidOperation for NaN, infinity and what needs more than PRECISION_DIGITS.
+    """
     if isinstance(value, Fraction):
         scaled = abs(value) * 10**AMOUNT_DIGITS
         units = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
         return Decimal(-units if value < 0 else units).scaleb(-AMOUNT_DIGITS, EXACT)
+    if value.is_nan():  # passes through arithmetic without a signal, as infinity does not
+        raise InvalidOperation("NaN is no amount")
     return ROUNDED.quantize(value, AMOUNT_UNIT)
 
 

@@ -84,7 +84,7 @@ def tariff_faults(
     seen: set[tuple[str, int]] = set()
     for place, plan in enumerate(plans):
         if (plan.id, plan.version) in seen:
-            faults.append((f"plan[{place}].version", f"{plan.version} of plan {plan.id!r} is taken; raise it"))
+            faults.append((f"plan[{place}].version", f"{plan.version} of plan {plan.id!r} is taken, so raise it"))
         seen.add((plan.id, plan.version))
     for place, contract in enumerate(contracts):
         if contract.plan not in known:
@@ -93,7 +93,7 @@ def tariff_faults(
     for account, dated in _by_account(contracts).items():
         for one, other in pairwise(dated):
             if one.to is None or other.from_ < one.to:
-                message = f"overlaps contract[{places[id(one)]}] of account {account!r}; end that one with `to` first"
+                message = f"overlaps contract[{places[id(one)]}] of account {account!r}, end that one with `to` first"
                 faults.append((f"contract[{places[id(other)]}].from", message))
     return faults
 

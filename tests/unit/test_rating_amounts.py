@@ -1,0 +1,163 @@
+"""Amounts as written in files: which are taken, which are refused, and that none loses a digit on the way."""
+
+import tomllib
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rating.numbers import canonical, text, to_amount
+from rating.plans import Plan
+from rating.prices import Flat, Graduated, PerUnit, Price, Tier
+
+PRO = """
+id = "pro"
+version = 1
+currency = "USD"
+[[price]]
+id = "base"
+model = "flat"
+amount = 5
+[[price]]
+id = "requests"
+meter = "http_requests"
+model = "graduated"
+tiers = [{ up_to = "10000000", unit_amount = "0" }, { unit_amount = "0.00000030", flat_amount = "0" }]
+[[price]]
+id = "builds"
+meter = "builds"
+model = "package"
+package_size = 1000
+amount = "1.50"
+[[price]]
+id = "seats"
+meter = "seats"
+model = "per_unit"
+unit_amount = "-0.10"
+[[price]]
+id = "egress"
+meter = "egress"
+model = "volume"
+tiers = [{ up_to = 10, unit_amount = "0.05", flat_amount = "1" }, { unit_amount = "0.04" }]
+"""
+
+
+def plan(**changes: object) -> Plan:
+    return msgspec.convert({**tomllib.loads(PRO), **changes}, type=Plan)
+
+
+def test_a_plan_converts_from_toml_with_strings_or_integers_as_amounts() -> None:
+    base, requests, builds, seats, egress = plan().price
+    assert base == Flat("base", "5")
+    assert (requests.model, builds.model, seats.model, egress.model) == ("graduated", "package", "per_unit", "volume")
+    assert requests.tiers[1] == Tier(unit_amount="0.0000003")
+    assert base.meter is None
+    assert builds.meter == "builds"
+
+
+def test_a_plan_survives_json_to_the_last_digit() -> None:
+    written = msgspec.json.encode(plan())
+    assert b'"0.0000003"' in written
+    assert msgspec.json.decode(written, type=Plan) == plan()
+
+
+def test_amounts_that_are_equal_make_equal_prices() -> None:
+    assert Flat("base", "05.00") == Flat("base", 5) == Flat("base", Decimal("5.0"))
+    assert hash(Flat("base", "5.0")) == hash(Flat("base", "5"))
+
+
+def test_compiling_a_price_changes_neither_its_equality_nor_its_json() -> None:
+    compiled, fresh = Flat("base", "5"), Flat("base", "5")
+    assert compiled.kernel is compiled.kernel
+    assert compiled == fresh
+    assert msgspec.json.encode(compiled) == msgspec.json.encode(fresh)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "-", "+1", "1.", ".5", "1e3", "1_000", " 1", "1\n", "1,5", "NaN", "Infinity", "0x10", "٣"),
+        *("1" * 31, "0." + "1" * 19, 10**30, 1.0, 0.1, True, None, Decimal("NaN"), Decimal("1E+40")),
+    ],
+)
+def test_an_amount_that_is_not_a_plain_decimal_is_refused(written: object) -> None:
+    with pytest.raises(ValueError, match="is not a decimal; write a string"):
+        PerUnit("id", "meter", written)  # type: ignore[arg-type]
+    if not isinstance(written, Decimal):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"model": "flat", "id": "id", "amount": written}, type=Price)
+
+
+def test_the_refusal_of_a_nested_amount_gives_its_path() -> None:
+    tiers = [{"up_to": 10, "unit_amount": 0}, {"unit_amount": 0.5}]
+    with pytest.raises(msgspec.ValidationError, match=r"got `float` - at `\$\.price\[0\]\.tiers\[1\]\.unit_amount`"):
+        plan(price=[{"model": "volume", "id": "id", "meter": "m", "tiers": tiers}])
+
+
+def test_a_struct_names_all_its_faults_at_once() -> None:
+    with pytest.raises(ValueError, match=r"unit_amount: 'x' is not .*; flat_amount: 'y' is not"):
+        Tier(unit_amount="x", flat_amount="y")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"surprise": 1}, "unknown field `surprise`"),
+        ({"currency": "UDS"}, "not an ISO 4217 code"),
+        ({"period": "week"}, "Invalid enum value"),
+        ({"version": 0}, "`int` >= 1"),
+        ({"id": ""}, "length >= 1"),
+        ({"price": [{"model": "flat", "id": "a", "amount": "1"}] * 2}, "'a' is used twice"),
+        ({"price": [{"model": "flat", "id": "a", "amount": "1", "meter": "m"}]}, "unknown field `meter`"),
+        ({"price": [{"model": "stairs", "id": "a"}]}, "Invalid value 'stairs'"),
+        ({"price": [{"model": "package", "id": "a", "meter": "m", "package_size": 0, "amount": 1}]}, "above zero"),
+        ({"price": [{"model": "package", "id": "a", "meter": "m", "package_size": "-5", "amount": 1}]}, "above zero"),
+    ],
+)
+def test_a_wrong_plan_is_refused_saying_why(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=message):
+        plan(**changes)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ([], "at least one"),
+        ([10], r"tiers\[0\].up_to: leave it out"),
+        ([10, 10, None], r"tiers\[1\].up_to: 10 must be above 10"),
+        ([10, 5, None], r"tiers\[1\].up_to: 5 must be above 10"),
+        ([0, None], r"tiers\[0\].up_to: 0 must be above 0"),
+        ([-1, None], r"tiers\[0\].up_to: -1 must be above 0"),
+        ([None, None], r"tiers\[0\].up_to: is missing"),
+        ([None, 5], r"tiers\[0\].up_to: is missing.*; tiers\[1\].up_to: leave it out"),
+    ],
+)
+def test_tiers_that_do_not_ascend_to_one_open_end_are_refused(bounds: list[int | None], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Graduated("id", "meter", tuple(Tier(up_to=bound, unit_amount=1) for bound in bounds))
+
+
+@settings(deadline=None)
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=18, min_value=-(10**29), max_value=10**29))
+def test_the_canonical_form_is_exact_and_its_own_canonical_form(value: Decimal) -> None:
+    written = canonical(value)
+    assert Decimal(written) == value
+    assert canonical(written) == written == text(value)
+    assert "E" not in written
+
+
+def test_text_keeps_every_digit_and_no_exponent() -> None:
+    assert text(Decimal("3E-7")) == "0.0000003"
+    assert text(Decimal("1E+6")) == "1000000"
+    assert text(Decimal("-0.000")) == "0"
+    assert text(Decimal("1" * 60 + ".50")) == "1" * 60 + ".5"
+
+
+def test_an_amount_is_brought_to_twelve_decimals_half_away_from_zero() -> None:
+    half = Decimal("0.0000000000005")
+    assert to_amount(half) == Decimal("0.000000000001")
+    assert to_amount(-half) == Decimal("-0.000000000001")
+    assert to_amount(Decimal("0.00000000000049")) == 0
+    assert to_amount(Decimal("1" * 60 + ".5")) == Decimal("1" * 60 + ".5")

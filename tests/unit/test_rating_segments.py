@@ -1,0 +1,140 @@
+"""Periods, contracts over time, and which plan prices which days."""
+
+import ast
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rating
+from rating.contracts import Account, Contract
+from rating.periods import Period, month_of, parse_period, period_of
+from rating.plans import Plan
+from rating.rate import Segment, Tariff
+
+NOVEMBER = Period(date(2026, 11, 1), date(2026, 12, 1))
+FREE = Plan("free", 1, "USD")
+PRO_1, PRO_2 = Plan("pro", 1, "USD"), Plan("pro", 2, "USD")
+
+
+def contract(plan: str, start: str, end: str | None = None, account: str = "acme") -> Contract:
+    written = {"account": account, "plan": plan, "from": f"{start}T00:00:00Z"}
+    return msgspec.convert(written | ({"to": f"{end}T00:00:00Z"} if end else {}), type=Contract)
+
+
+def test_a_period_is_the_calendar_month_in_utc() -> None:
+    assert month_of(date(2026, 12, 31)) == Period(date(2026, 12, 1), date(2027, 1, 1))
+    assert month_of(date(2028, 2, 29)) == Period(date(2028, 2, 1), date(2028, 3, 1))
+    assert period_of(datetime.fromisoformat("2026-12-01T00:30:00+01:00")) == NOVEMBER
+    assert parse_period("2026-11") == NOVEMBER
+
+
+def test_an_instant_without_a_zone_has_no_period() -> None:
+    with pytest.raises(ValueError, match="has no zone"):
+        period_of(datetime(2026, 11, 1))
+    with pytest.raises(TypeError, match="use period_of"):
+        month_of(datetime(2026, 11, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("written", ["2026-13", "2026-00", "0000-01", "9999-12", "2026-1", "2026-11-01", "", "٢٠٢٦-11"])
+def test_a_period_that_is_no_month_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="write it as 2026-11"):
+        parse_period(written)
+
+
+def test_a_contract_is_written_with_from_and_to_and_survives_json() -> None:
+    made = contract("pro", "2026-01-01", "2026-11-16")
+    assert made.from_ == datetime(2026, 1, 1, tzinfo=UTC)
+    assert b'"from":"2026-01-01T00:00:00Z"' in msgspec.json.encode(made)
+    assert msgspec.json.decode(msgspec.json.encode(made), type=Contract) == made
+    account = msgspec.convert({"id": "acme", "subjects": ["zone-1"], "from": "2026-01-01T02:00:00+02:00"}, type=Account)
+    assert account == Account("acme", ("zone-1",), datetime(2026, 1, 1, tzinfo=UTC))
+    assert msgspec.json.decode(msgspec.json.encode(account), type=Account) == account
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"from": "2026-01-01T00:00:00"}, "timezone"),
+        ({"from": "2026-01-01T00:00:00+01:00"}, "from: 2025-12-31T23:00:00.* must be midnight UTC"),
+        ({"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:01Z"}, "to: .* must be midnight UTC"),
+        ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "must be after from"),
+        ({"from": "0001-01-01T00:00:00+01:00"}, "outside the years 1 to 9999"),
+        ({"from": "2026-01-01T00:00:00Z", "until": "x"}, "unknown field"),
+    ],
+)
+def test_a_wrong_contract_is_refused_saying_why(bounds: dict[str, str], message: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=message):
+        msgspec.convert({"account": "acme", "plan": "pro", **bounds}, type=Contract)
+
+
+def test_the_highest_version_of_the_contracts_plan_prices_the_whole_month() -> None:
+    tariff = Tariff("free", (PRO_2, FREE, PRO_1), (contract("pro", "2026-01-01"),))
+    assert tariff.segments("acme", NOVEMBER) == [Segment(PRO_2, NOVEMBER.start, NOVEMBER.end)]
+
+
+def test_a_gap_between_contracts_falls_to_the_default_plan() -> None:
+    dated = (contract("pro", "2026-11-21"), contract("pro", "2026-01-01", "2026-11-11"))
+    tariff = Tariff("free", (FREE, PRO_1), dated)
+    assert tariff.segments("acme", NOVEMBER) == [
+        Segment(PRO_1, date(2026, 11, 1), date(2026, 11, 11)),
+        Segment(FREE, date(2026, 11, 11), date(2026, 11, 21)),
+        Segment(PRO_1, date(2026, 11, 21), date(2026, 12, 1)),
+    ]
+    assert tariff.plan_for("acme", date(2026, 11, 10)) == PRO_1
+    assert tariff.plan_for("acme", date(2026, 11, 11)) == FREE
+
+
+def test_a_contract_may_start_on_the_day_the_one_before_ends() -> None:
+    dated = (contract("pro", "2026-01-01", "2026-11-16"), contract("free", "2026-11-16"))
+    segments = Tariff(None, (FREE, PRO_1), dated).segments("acme", NOVEMBER)
+    assert [(segment.plan, segment.start.day) for segment in segments] == [(PRO_1, 1), (FREE, 16)]
+
+
+def test_an_account_without_contract_is_on_the_default_plan_or_unrated_with_a_reason() -> None:
+    assert Tariff("free", (FREE,)).segments("other", NOVEMBER) == [Segment(FREE, NOVEMBER.start, NOVEMBER.end)]
+    (unrated,) = Tariff(None, (FREE,)).segments("other", NOVEMBER)
+    assert unrated.plan is None
+    assert "no default_plan" in unrated.reason
+    assert Tariff(None, (FREE,)).plan_for("other", NOVEMBER.start) is None
+
+
+def test_a_tariff_names_every_fault_between_plans_and_contracts() -> None:
+    dated = (contract("pro", "2026-01-01"), contract("gold", "2026-05-01"), contract("pro", "2026-01-01", account="b"))
+    with pytest.raises(ValueError) as refused:
+        Tariff("basic", (PRO_1, PRO_1), dated)
+    assert str(refused.value).split("; ", 2) == [
+        "default_plan: there is no plan 'basic'",
+        "plan[1].version: 1 of plan 'pro' is taken, so raise it",
+        "contract[1].plan: there is no plan 'gold'; contract[1].from: overlaps contract[0] of account 'acme', "
+        "end that one with `to` first",
+    ]
+
+
+@settings(deadline=None)
+@given(st.lists(st.dates(date(2026, 9, 1), date(2027, 1, 31)), unique=True, max_size=8).map(sorted), st.booleans())
+def test_segments_cover_each_day_of_the_period_once(bounds: list[date], default: bool) -> None:
+    dated = tuple(contract("pro", str(start), str(end)) for start, end in zip(bounds[::2], bounds[1::2], strict=False))
+    segments = Tariff("free" if default else None, (FREE, PRO_1), dated).segments("acme", NOVEMBER)
+    assert [segments[0].start, *(segment.end for segment in segments)] == [
+        *(segment.start for segment in segments),
+        NOVEMBER.end,
+    ]
+    assert segments[0].start == NOVEMBER.start
+    assert all(segment.start < segment.end for segment in segments)
+
+
+def test_rating_imports_nothing_but_itself_msgspec_and_the_standard_library() -> None:
+    imported = set()
+    for file in Path(rating.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.split(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").split(".")[0])
+    assert imported - set(sys.stdlib_module_names) == {"rating", "msgspec"}
+    assert not imported & {"time", "os", "socket", "random", "asyncio", "threading"}
