@@ -83,12 +83,15 @@ def run(
             watchers.append(door.tell)
         watchers.append(until.enter_context(status_line(partitions)))
 
+        done = supervisor.tally()
+
         def watch(tally: "Tally") -> None:
+            nonlocal done
+            done = tally
             for watcher in watchers:
                 watcher(tally)
 
         supervisor.run(until_caught_up=until_caught_up, watch=watch)
-    done = supervisor.tally()
     say(f"ended in order after {done.messages:,} messages and {done.rows:,} window rows")
     return OK
 
