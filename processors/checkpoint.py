@@ -19,7 +19,8 @@ from processors.meter import Ledger, MeterKey, PartitionState
 from processors.windows import DamagedError, PartialTable
 
 _FRAME = struct.Struct("<IQ")  # payload bytes, xxh3_64 of the payload
-_FRAME_ROWS = 50_000  # rows in one frame of a compacted table: a few MB, so that no single write blocks Redis for long
+_FRAME_BYTES = 8 * 1024 * 1024  # of a compacted table, about: no single write may block Redis for long
+HOUR_PIECE_BYTES = 16 * 1024 * 1024  # a million identities: an hour of a busy partition outgrows one Redis string
 _COMPACT_FLOOR_BYTES = 8 * 1024 * 1024  # below this a longer log costs less than rewriting it
 
 
@@ -28,6 +29,18 @@ class Manifest(msgspec.Struct):
 
     segments: dict[int, int] = {}
     hours: dict[int, int] = {}
+
+    def hour_chunks(self) -> dict[str, int]:
+        """Name and committed length of each piece of every hour."""
+        return {
+            f"ids:{hour}:{at // HOUR_PIECE_BYTES}": min(HOUR_PIECE_BYTES, length - at)
+            for hour, length in self.hours.items()
+            for at in range(0, length, HOUR_PIECE_BYTES)
+        }
+
+    def chunks(self) -> dict[str, int]:
+        """Name and committed length of every chunk."""
+        return {f"state:{number}": length for number, length in self.segments.items()} | self.hour_chunks()
 
 
 class Head(msgspec.Struct):
@@ -42,7 +55,7 @@ class Head(msgspec.Struct):
 
 
 class Write(msgspec.Struct):
-    """Bytes for the end of a chunk: `at` is its committed length, `name` is `state:N` or `ids:HOUR`."""
+    """Bytes for the end of a chunk: `at` is its committed length, `name` is `state:N` or `ids:HOUR:PIECE`."""
 
     name: str
     at: int
@@ -79,22 +92,31 @@ class Recorder:
         frame = encode_frame(_changes(state))
         if frame:
             writes.append(self._append(manifest, frame))
-        for hour, held in state.identities.hours.items():
-            at = self.manifest.hours.get(hour, 0)
-            manifest.hours[hour] = held.count * 16
-            if held.count * 16 > at:
-                writes.append(Write(f"ids:{hour}", at, held.keys[at // 16 :].tobytes()))
-        gone = [f"ids:{hour}" for hour in self.manifest.hours if hour not in manifest.hours]
+        manifest.hours, digests = self._identities()
+        gone = [name for name in self.manifest.hour_chunks() if int(name.split(":")[1]) not in manifest.hours]
         head = Head(
             state.offset, published, state.clock_ms, generation, msgspec.structs.replace(state.ledger), manifest
         )
-        return Checkpoint(self.committed, head, writes, self._deletes + gone)
+        return Checkpoint(self.committed, head, writes + digests, self._deletes + gone)
 
     def commit(self, written: Checkpoint) -> None:
         """The checkpoint is in Redis: from here on its state is the truth."""
         self.committed, self.manifest, self._deletes = written.head.offset, written.head.manifest, []
         for table in self.state.tables.values():
             table.settle()
+
+    def _identities(self) -> tuple[dict[int, int], list[Write]]:
+        """Length of every open hour, and the digests behind what is committed, cut at the ends of pieces."""
+        lengths: dict[int, int] = {}
+        writes: list[Write] = []
+        for hour, held in self.state.identities.hours.items():
+            at, lengths[hour] = self.manifest.hours.get(hour, 0), held.count * 16
+            while at < lengths[hour]:
+                piece, place = divmod(at, HOUR_PIECE_BYTES)
+                end = min((piece + 1) * HOUR_PIECE_BYTES, lengths[hour])
+                writes.append(Write(f"ids:{hour}:{piece}", place, held.keys[at // 16 : end // 16].tobytes()))
+                at = end
+        return lengths, writes
 
     # -- compaction
 
@@ -104,17 +126,18 @@ class Recorder:
         if length <= _COMPACT_FLOOR_BYTES:
             return False
         state = self.state
-        live = sum(
-            table.bytes_live(table.column("window") + table.window_ms > state.open_since_ms(key))
-            for key, table in state.tables.items()
-        )
+        live = 0
+        for key, table in state.tables.items():
+            opened = np.flatnonzero(table.column("window") + table.window_ms > state.open_since_ms(key))
+            live += int(table.bytes_of(opened).sum())
         return length > 2 * live + _COMPACT_FLOOR_BYTES
 
     def compact(self, published: int) -> list[Write]:
         """Forget what is closed and acknowledged, and write the rest into new segments.
 
-        Call it right after `commit`. The returned writes go in first, a piece at a time; until the next checkpoint
-        names the new segments nothing reads them, so a crash in between leaves the old ones in force.
+        Call it right after `commit`, or for a state that has no checkpoint yet. The returned writes go in, a piece at a
+        time, before the next checkpoint names them; until then nothing reads them, so a crash in between leaves the old
+        head in force.
         """
         state = self.state
         for key, table in list(state.tables.items()):
@@ -126,14 +149,16 @@ class Recorder:
         for key, table in state.tables.items():
             table.touch_all()
             rows = table.changed()
-            for start in range(0, len(rows), _FRAME_ROWS):
-                frame = encode_frame([_pack(key, table, rows[start : start + _FRAME_ROWS])])
+            at = np.cumsum(table.bytes_of(rows)) // _FRAME_BYTES
+            for some in np.split(rows, np.flatnonzero(np.diff(at)) + 1) if len(rows) else ():
+                frame = encode_frame([_pack(key, table, some)])
                 table.settle_series()
                 writes.append(self._append(manifest, frame, next_number))
             table.settle()
         manifest.segments = manifest.segments or {next_number: 0}
+        manifest.hours, digests = self._identities()
         self.manifest = manifest
-        return writes
+        return writes + digests
 
     def _append(self, manifest: Manifest, frame: bytes, first: int = 0) -> Write:
         """Place a frame at the end of the newest segment, or begin the next one."""
@@ -187,8 +212,11 @@ def load(state: PartitionState, snapshot: Snapshot) -> None:
             if meter is None:
                 raise DamagedError(f"a partial of meter {meter_id} version {version}, which the catalogue lacks")
             state.table(meter).unpack(packed)
+    pieces: dict[int, list[bytes]] = {hour: [] for hour in head.manifest.hours}
+    for name, length in head.manifest.hour_chunks().items():  # the pieces of an hour are in order
+        pieces[int(name.split(":")[1])].append(_chunk(snapshot, name, length))
     for hour, length in head.manifest.hours.items():
-        digests = np.frombuffer(_chunk(snapshot, f"ids:{hour}", length), np.uint64).reshape(-1, 2)
+        digests = np.frombuffer(b"".join(pieces[hour]), np.uint64).reshape(-1, 2)
         state.identities.hours[hour] = DigestSet(digests)
         if state.identities.hours[hour].count * 16 != length:
             raise DamagedError(f"hour {hour} holds an identity twice")

@@ -90,7 +90,8 @@ class DigestSet:
         return answer
 
     def _first_slots(self, digests: Digests) -> NDArray[np.int64]:
-        return (digests[:, 1] & np.uint64(len(self._table) - 1)).astype(np.int64)
+        # The high half: an identity has its instant mixed in there, while all instants of one id share the low half.
+        return (digests[:, 0] & np.uint64(len(self._table) - 1)).astype(np.int64)
 
     @staticmethod
     def _same(a: Digests, b: Digests) -> NDArray[np.bool_]:
@@ -112,7 +113,7 @@ class DigestSet:
         """Place the members, known to be distinct, into a larger table."""
         table = np.full(size, -1, np.int32)
         rows = np.arange(self.count, dtype=np.int32)
-        slots = (self.keys[:, 1] & np.uint64(size - 1)).astype(np.int64)
+        slots = (self.keys[:, 0] & np.uint64(size - 1)).astype(np.int64)
         while len(rows):
             free = table[slots] < 0
             table[slots[free]] = rows[free]
@@ -129,9 +130,11 @@ class Identities:
 
     def add(self, time_us: NDArray[np.int64], digests: Digests) -> NDArray[np.bool_]:
         """Add a batch; True where the event is new. Its twin, if any, is in the same hour: time is part of identity."""
+        if not len(time_us):
+            return np.zeros(0, np.bool_)
         hours = time_us // HOUR_US
-        first = int(hours[0]) if len(hours) else 0
-        if len(hours) and (hours == first).all():  # the common case by far
+        first = int(hours[0])
+        if (hours == first).all():  # the common case by far
             return self._hour(first).add(digests)
         new = np.zeros(len(hours), np.bool_)
         order = np.argsort(hours, kind="stable")  # stable keeps the order of arrival within an hour

@@ -12,10 +12,10 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 import numpy as np
 import xxhash
-from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
-from config.settings import Limits
 from numpy.typing import NDArray
 
+from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
+from config.settings import Limits
 from processors.events import INVALID, Decoded, Decoder, TypeRows
 from processors.identity import Identities
 from processors.windows import Ints, PartialTable, Selection, window_start_ms
@@ -78,6 +78,11 @@ class PartitionState:
         self.identities = Identities()
         self.tables: dict[MeterKey, PartialTable] = {}
         self.meters: dict[MeterKey, Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
+        # One text for both limits: which of two full meters refused an event first depends on where batches are cut.
+        self._over_limit = (
+            f"limit: a window of this subject holds dimension_sets_max={limits.dimension_sets_max} combinations of "
+            f"dimensions or unique_max={limits.unique_max} values already; drop a dimension or raise the limit"
+        )
         self._lateness_max_ms = max((event.lateness_ms for event in catalogue.events), default=0)
 
     def table(self, meter: Meter) -> PartialTable:
@@ -117,14 +122,19 @@ class PartitionState:
                 takes.append(take)
         late &= metered
         wanted = metered & ~late & (decoded.time_us >= since_ms * 1000)
-        if since_ms > BEGIN_MS:
-            metered &= wanted  # the counts of a restore come from its mark
         kept = [self._only(take, wanted) for take in takes]
-        refused, accepted = self._accept(kept, np.flatnonzero(wanted), decoded)
+        refused, accepted, duplicate = self._accept(kept, np.flatnonzero(wanted), decoded)
         reason = "late: its window closed by the partition's clock; see `tollstream ledger`"
         letters += [self._letter("late", batch, decoded, row, reason, None) for row in np.flatnonzero(late).tolist()]
         letters += [self._letter("invalid", batch, decoded, row, why, None) for row, why in sorted(refused.items())]
-        self._count(decoded, int(metered.sum()), int(late.sum()), len(refused), accepted)
+        if since_ms == BEGIN_MS:  # the counts of a restore come from its mark
+            invalid = decoded.kind == INVALID
+            self.ledger.consumed += len(decoded.kind)
+            self.ledger.invalid += int(invalid.sum()) + len(refused)
+            self.ledger.unmetered += int((~metered & ~invalid).sum())
+            self.ledger.late += int(late.sum())
+            self.ledger.duplicate += duplicate
+            self.ledger.accepted += accepted
         if len(batch.offset):
             self.offset, self.clock_ms = int(batch.offset[-1]) + 1, int(clocks[-1])
         self.identities.close(self.identities_since_us())
@@ -162,8 +172,8 @@ class PartitionState:
         mask = wanted[take.row]
         return Take(take.table, take.row[mask], take.events.take(mask))
 
-    def _accept(self, takes: list[Take], rows: Ints, decoded: Decoded) -> tuple[dict[int, str], int]:
-        """Apply limits, then drop duplicates, then fold. Returns what a limit refused, with why, and how many are new.
+    def _accept(self, takes: list[Take], rows: Ints, decoded: Decoded) -> tuple[dict[int, str], int, int]:
+        """Apply limits, drop duplicates, fold. Returns what a limit refused, with why; how many are new; duplicates.
 
         Where a batch might cross a limit it is cut in half until each part is clearly on one side: so the verdicts
         are those of one event at a time, at the price of whole batches nearly always.
@@ -173,47 +183,28 @@ class PartitionState:
         for take in takes:
             full, close = take.table.refused(take.events, self.limits.unique_max, self.limits.dimension_sets_max)
             might |= close
-            why = self._over(take.table.aggregation)
-            refused.update(dict.fromkeys(take.row[full].tolist(), why))
+            refused |= dict.fromkeys(take.row[full].tolist(), self._over_limit)
         if refused:
             rows = rows[~np.isin(rows, list(refused))]
             wanted = np.zeros(len(decoded.kind), np.bool_)
             wanted[rows] = True
             takes = [self._only(take, wanted) for take in takes]
         if might and len(rows) > 1:
-            accepted = 0
+            accepted = duplicate = 0
             for half in np.array_split(rows, 2):
                 wanted = np.zeros(len(decoded.kind), np.bool_)
                 wanted[half] = True
-                more, new = self._accept([self._only(take, wanted) for take in takes], half, decoded)
+                more, fresh, again = self._accept([self._only(take, wanted) for take in takes], half, decoded)
                 refused |= more
-                accepted += new
-            return refused, accepted
+                accepted += fresh
+                duplicate += again
+            return refused, accepted, duplicate
         new_rows = self.identities.add(decoded.time_us[rows], decoded.digest[rows])
         new = np.zeros(len(decoded.kind), np.bool_)
         new[rows[new_rows]] = True
         for take in takes:
             take.table.fold(take.events.take(new[take.row]))
-        return refused, int(new_rows.sum())
-
-    def _over(self, aggregation: str) -> str:
-        limits = self.limits
-        if aggregation == "unique":
-            return f"limit: a window holds unique_max={limits.unique_max} values; raise limits.unique_max"
-        return (
-            f"limit: dimension_sets_max={limits.dimension_sets_max} combinations of dimensions in one window; "
-            "drop a dimension or raise limits.dimension_sets_max"
-        )
-
-    def _count(self, decoded: Decoded, metered: int, late: int, refused: int, accepted: int) -> None:
-        ledger, consumed = self.ledger, len(decoded.kind)
-        invalid = int((decoded.kind == INVALID).sum())
-        ledger.consumed += consumed
-        ledger.invalid += invalid + refused
-        ledger.unmetered += consumed - invalid - metered
-        ledger.late += late
-        ledger.accepted += accepted
-        ledger.duplicate += metered - late - refused - accepted
+        return refused, int(new_rows.sum()), int((~new_rows).sum())
 
     def _letter(
         self, verdict: Verdict, batch: Batch, decoded: Decoded, row: int, reason: str, raw: bytes | None
@@ -232,10 +223,10 @@ class PartitionState:
         for hour, held in sorted(self.identities.hours.items()):
             total += _mixed(held.keys.sum(axis=0, dtype=np.uint64) + np.uint64(held.count), hour)
         for key, table in sorted(self.tables.items()):
-            salt = xxhash.xxh3_64_intdigest(f"{key[0]}\x1f{key[1]}".encode())
-            total += _mixed(
-                _table_digest(table, table.column("window") + table.window_ms > self.open_since_ms(key)), salt
-            )
+            opened = np.flatnonzero(table.column("window") + table.window_ms > self.open_since_ms(key))
+            if len(opened):  # a table without open rows is as good as none: a restore may never have begun it
+                salt = xxhash.xxh3_64_intdigest(f"{key[0]}\x1f{key[1]}".encode())
+                total += _mixed(_table_digest(table, opened), salt)
         return total.tobytes().hex()
 
 
@@ -244,9 +235,8 @@ def _mixed(lanes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
     return lanes ^ (lanes >> np.uint64(29))
 
 
-def _table_digest(table: PartialTable, opened: NDArray[np.bool_]) -> NDArray[np.uint64]:
+def _table_digest(table: PartialTable, rows: Ints) -> NDArray[np.uint64]:
     """uint64[2]: a sum over rows, so that their order does not matter; within a row every column counts."""
-    rows = np.flatnonzero(opened)
     lanes = table.series_digests()[table.column("series")[rows]]
     for name in table.dtype.names or ():
         if name != "series":

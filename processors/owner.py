@@ -12,7 +12,7 @@ import msgspec
 
 from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Settings
-from processors.checkpoint import Recorder, load
+from processors.checkpoint import Recorder, Write, load
 from processors.events import Decoder
 from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
@@ -61,7 +61,7 @@ class Owner:
         self._since_ms = BEGIN_MS
         self._again: list[WindowRow] = []
         self._saved_published = 0
-        self._empty()
+        self._ahead: list[Write] = []  # chunks that the next checkpoint names
 
     def _empty(self) -> None:
         limits = self.settings.limits
@@ -73,6 +73,7 @@ class Owner:
 
     def begin(self) -> int:
         """Claim and load; the offset to read from. Raises LogTooShortError, OlderCatalogueError, Retryable."""
+        self._empty()  # also when called again after a Retryable
         head = self.slot.claim(self.catalogue.generation)
         if head is not None:
             try:
@@ -101,6 +102,7 @@ class Owner:
         self._since_ms = self._open_since(mark.clock_ms)
         start = min(self.log.first_at(self._since_ms - self.settings.processing.skew_ms), mark.offset)
         low = self.log.low()
+        self._reach(mark.offset, "after the last mark the fold continues at")
         if low > 0 and start <= low < mark.offset:
             raise LogTooShortError(
                 f"partition {self.partition}: to restore, the log must reach back to records of before "
@@ -110,15 +112,14 @@ class Owner:
         return start
 
     def _open_since(self, clock_ms: int) -> int:
-        """Start of the oldest window or hour that is open at a clock: nothing before it can matter again."""
-        catalogue = self.catalogue
-        starts = [
-            (clock_ms - catalogue.lateness_ms(meter.event_type)) // meter.window_ms * meter.window_ms
-            for meter in catalogue.meters
-        ]
-        late = max((event.lateness_ms for event in catalogue.events), default=0)
-        hour_ms = HOUR_US // 1000
-        return min([*starts, (clock_ms - late) // hour_ms * hour_ms])
+        """An instant that no window and no hour straddles, and that none before it is open at a clock.
+
+        Folding from there makes every window that it touches whole: half a window would give events over a limit
+        another verdict, and its partial another value under the same version.
+        """
+        sizes = [HOUR_US // 1000, *(meter.window_ms for meter in self.catalogue.meters)]  # each divides the next
+        late = max((event.lateness_ms for event in self.catalogue.events), default=0)
+        return (clock_ms - late) // max(sizes) * max(sizes)
 
     def _reach(self, offset: int, why: str) -> None:
         low = self.log.low()
@@ -166,6 +167,8 @@ class Owner:
             )
         self.state.offset, self.state.ledger = mark.offset, msgspec.structs.replace(mark.ledger)
         self.published = mark.offset
+        # All of it was published by others. Closed windows go; the rest goes to Redis ahead of the first checkpoint.
+        self._ahead = self._recorder.compact(mark.offset)
 
     # -- the checkpoint
 
@@ -185,21 +188,19 @@ class Owner:
         if not self.unsaved and not self._again:
             return None
         rows = self._again + changed_rows(self.state, self.topic_id, self.partition)
+        while self._ahead:  # dying here: no head names them, and the old one is still in force
+            self.slot.put(self._ahead[0])
+            del self._ahead[0]
         if self.unsaved:
             written = self._recorder.checkpoint(self.published, self.catalogue.generation)
             self.slot.write(written)
             self._recorder.commit(written)
             self._saved_published = self.published
-            self._compact()
+            if self._recorder.wants_compaction():
+                self._ahead = self._recorder.compact(self.published)
         self._again = []
         counts = msgspec.structs.asdict(self.state.ledger)
         return Released(self.partition, self.slot.token, self.state.offset, rows, self.state.clock_ms, counts)
-
-    def _compact(self) -> None:
-        """Rewrite a log of superseded frames. Dying within leaves the old segments, which the head still names."""
-        if self._recorder.wants_compaction():
-            for chunk in self._recorder.compact(self.published):
-                self.slot.put(chunk)
 
     def acknowledged(self, through: int) -> None:
         """Every output below `through` is durable. The next checkpoint remembers it."""

@@ -27,6 +27,10 @@ class FencedError(Exception):
     """Another owner has claimed the partition. Whatever we hold of it is stale: drop it and write nothing more."""
 
 
+class FullError(Exception):
+    """A chunk would outgrow what Redis keeps under one key. A repeat would end the same, so the worker stops."""
+
+
 class OlderCatalogueError(Exception):
     """The partition was folded with a newer catalogue than ours."""
 
@@ -90,11 +94,9 @@ class RedisSlot:
 
     def load(self, head: Head) -> Snapshot:
         """Read in pieces; a chunk shorter than its manifest comes back short, and `checkpoint.load` says so."""
-        names = {f"state:{number}": length for number, length in head.manifest.segments.items()}
-        names |= {f"ids:{hour}": length for hour, length in head.manifest.hours.items()}
         chunks = {}
         with _retryable():
-            for name, length in names.items():
+            for name, length in head.manifest.chunks().items():
                 pieces = [
                     self._client.getrange(self._prefix + name, at, min(at + _PIECE_BYTES, length) - 1)
                     for at in range(0, length, _PIECE_BYTES)
@@ -118,6 +120,8 @@ class RedisSlot:
             return  # the token is ours (checked first), so an offset equal to our new one was written by us
         if kind == "damaged":
             raise DamagedError(f"{detail} is shorter than its manifest says")
+        if kind == "full":
+            raise FullError(f"{detail} would pass {_STRING_BYTES_MAX} bytes; lower processing.checkpoint_events")
         raise FencedError(f"checkpoint of {self._prefix} refused: {answer}")
 
     def put(self, chunk: Write) -> None:
@@ -133,8 +137,7 @@ class RedisSlot:
 
     def clear(self, head: Head) -> None:
         """The head goes first: a script that fails right after it leaves chunks that no head names."""
-        names = [*(f"state:{n}" for n in head.manifest.segments), *(f"ids:{hour}" for hour in head.manifest.hours)]
-        self._owned(self._clear, names, [])
+        self._owned(self._clear, list(head.manifest.chunks()), [])
 
     def _owned(self, script: Any, names: list[str], arguments: list[Any]) -> None:
         keys = [self._head, *(self._prefix + name for name in names)]

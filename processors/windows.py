@@ -376,7 +376,7 @@ class PartialTable:
         self._saved_series = 0
         self._saved_members = [0] * len(self.sets)
 
-    def bytes_live(self, opened: NDArray[np.bool_]) -> int:
-        """About what a compacted copy of the chosen rows takes, in bytes."""
-        members = int(self.column("members")[opened].sum()) if self.aggregation == "unique" else 0
-        return int(opened.sum()) * (self.dtype.itemsize + 40) + members * 16
+    def bytes_of(self, rows: Ints) -> Ints:
+        """About what each of the rows takes in a compacted copy, in bytes."""
+        members = self.column("members")[rows] if self.aggregation == "unique" else 0
+        return np.full(len(rows), self.dtype.itemsize + 40, np.int64) + members * 16
