@@ -52,6 +52,7 @@ def build() -> App:
     for group in (services, checks, catalogue, traffic, running, alerts, usage, invoices, accounting):
         group.register(app)
     app.meta.group_parameters = EVERYWHERE
+    app.meta.suppress_keyboard_interrupt = False  # it is `main` that gives exit codes
 
     @app.meta.default
     def launch(
