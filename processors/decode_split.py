@@ -70,7 +70,7 @@ def nests(event: bytes, form: Form) -> bool:
         return False
     if form == "JSON":
         return int(_json_depths(event).max()) > NESTING_MAX
-    return _packed_end(event, 0)[1] > NESTING_MAX
+    return _packed_end(event, 0, NESTING_MAX)[1] > NESTING_MAX
 
 
 def split(value: bytes, form: Form) -> list[bytes]:
@@ -128,8 +128,9 @@ def _packed_parts(value: bytes) -> list[bytes]:
     return parts if start == len(value) and len(parts) == count else []
 
 
-def _packed_end(value: bytes, at: int) -> tuple[int, int]:
-    """Where the MessagePack value at `at` ends, and how deep it nests; beyond the end of `value` if it is cut short."""
+def _packed_end(value: bytes, at: int, enough: int | None = None) -> tuple[int, int]:
+    """Where the MessagePack value at `at` ends, and how deep it nests; beyond the end of `value` if it is cut short, or
+    nests deeper than `enough`, where the walk stops."""
     pending, deepest = [1], 0  # values still to come, on each level
     while pending and at < len(value):
         if pending[-1] == 0:
@@ -151,4 +152,6 @@ def _packed_end(value: bytes, at: int) -> tuple[int, int]:
             at += size
             pending.append(count * 2 if head < 0x90 or head >= 0xDE else count)
             deepest = max(deepest, len(pending) - 1)
+            if enough is not None and deepest > enough:
+                return len(value) + 1, deepest
     return (at if not any(pending) else len(value) + 1), deepest

@@ -141,4 +141,5 @@ def _newest(at: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int6
     """Of each distinct value of `at` the place with the highest offset; the versions between are history."""
     order = np.lexsort((offset, at))
     last = np.append(at[order][1:] != at[order][:-1], True)
-    return order[last]
+    newest: NDArray[np.int64] = order[last]
+    return newest

@@ -30,7 +30,8 @@ CATALOGUE = Catalogue(
         meter("status", "traffic", "max", "status", dimensions=("status",)),
         meter("units", "traffic", "sum", "units_old"),
         meter("units", "traffic", "sum", "units", version=2, precision=2, from_=CHANGE, dimensions=("unit kind",)),
-        meter("odd", "odd", "latest", "a", precision=12, dimensions=("a.b", "c")),
+        meter("odd", "odd", "latest", "a", precision=12, dimensions=("c",)),
+        meter("odd", "odd", "latest", "a.b", version=2, precision=1, from_=CHANGE),
         meter("pulses", "pulse", "count"),
         meter("seats", "seat", "unique", "user.id", dimensions=("plan",)),
     ),
@@ -48,7 +49,7 @@ DATA = {
         "unit kind": "GB",
         "unread": [1, {"x": None}],
     },
-    "odd": {"c": "x", "a": 1},
+    "odd": {"c": "x", "a": {"b": 1}},
     "pulse": {},
     "seat": {"user": {"id": "u1"}, "plan": "pro"},
     "nobody": {"x": 1},
@@ -83,8 +84,10 @@ def to_msgpack(value: Any) -> bytes:
     return msgspec.msgpack.encode(value)
 
 
-def decode(*values: bytes | None, limits: Limits | None = None, catalogue: Catalogue = CATALOGUE) -> Decoded:
-    decoder = Decoder(catalogue, limits or Limits(), SKEW_MS)
+DECODER = Decoder(CATALOGUE, Limits(), SKEW_MS)
+
+
+def decode(*values: bytes | None, decoder: Decoder = DECODER) -> Decoded:
     return decoder.decode(values, np.full(len(values), RECORD_MS, np.int64))
 
 

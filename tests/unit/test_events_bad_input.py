@@ -1,9 +1,9 @@
 import msgspec
 import pytest
-from events_samples import RECORD_MS, SKEW_MS, decode, event, row_of, to_json, to_msgpack, traffic
+from events_samples import CATALOGUE, RECORD_MS, SKEW_MS, decode, event, row_of, to_json, to_msgpack, traffic
 
 from config.settings import Limits
-from processors.events import INVALID, UNMETERED
+from processors.events import INVALID, UNMETERED, Decoder
 
 GOOD = to_json(traffic())
 
@@ -108,7 +108,10 @@ BAD_MESSAGES = {
     "a MessagePack timestamp": (to_msgpack(event(time=msgspec.msgpack.Ext(-1, b"\0" * 4))), "time"),
     "MessagePack with a number as key": (b"\x81\x01\x02", "event"),
     "invalid UTF-8 in MessagePack": (to_msgpack(event()).replace(b"zone-1", b"zone-\xff"), "subject"),
-    "a binary float that is no short decimal": (to_msgpack(traffic(meta={"ms": 0.1})), "value: data.meta.ms is a binary"),
+    "a binary float that is no short decimal": (
+        to_msgpack(traffic(meta={"ms": 0.1})),
+        "value: data.meta.ms is a binary",
+    ),
     "NaN in MessagePack": (to_msgpack(traffic(bytes=float("nan"))), "value"),
     "Infinity in MessagePack": (to_msgpack(traffic(bytes=float("inf"))), "value"),
     "a boolean as number in MessagePack": (to_msgpack(traffic(bytes=True)), "value"),
@@ -184,7 +187,9 @@ def test_a_time_just_within_the_skew_is_taken() -> None:
 
 def test_types_that_no_meter_has_are_unmetered() -> None:
     for name in ("strange", "nobody"):
-        decoded = decode(to_json(event(name)), to_msgpack(event(name, data=b"\xff")), b"[" + to_json(event(name)) + b"]")
+        decoded = decode(
+            to_json(event(name)), to_msgpack(event(name, data=b"\xff")), b"[" + to_json(event(name)) + b"]"
+        )
         assert decoded.kind.tolist() == [UNMETERED] * 3
         assert decoded.types == {}
         assert decoded.time_us.tolist() == [1_793_534_400_250_000] * 3
@@ -192,8 +197,9 @@ def test_types_that_no_meter_has_are_unmetered() -> None:
 
 def test_limits_come_from_the_settings() -> None:
     limits = Limits(message_bytes_max=300, message_events_max=2, id_bytes_max=3, dimension_bytes_max=2)
+    decoder = Decoder(CATALOGUE, limits, SKEW_MS)
     reasons = [
-        decode(message, limits=limits).refusals[0].reason.partition(":")[0]
+        decode(message, decoder=decoder).refusals[0].reason.partition(":")[0]
         for message in (
             to_json(event(x="x" * 300)),
             b"[{},{},{}]",
