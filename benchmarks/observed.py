@@ -7,6 +7,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import msgspec
 
@@ -47,15 +48,17 @@ class Report(msgspec.Struct):
 def work(settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
     """Entry point of the process, in the place of `processors.worker.work`."""
     report = Report(os.getpid(), Spent(), Spent())
-    MeterStage.step = _timed(MeterStage.step, report, report.meter)  # type: ignore[method-assign]
-    RateStage.step = _timed(RateStage.step, report, report.rate)  # type: ignore[method-assign]
     directory = Path(os.environ[REPORTS])
-    if os.environ.get(PROFILE):
-        profile = cProfile.Profile()
-        profile.runcall(worker.work, settings, catalogue, parent)
-        profile.dump_stats(directory / f"{report.pid}.prof")
-    else:
-        worker.work(settings, catalogue, parent)
+    with (
+        patch.object(MeterStage, "step", _timed(MeterStage.step, report, report.meter)),
+        patch.object(RateStage, "step", _timed(RateStage.step, report, report.rate)),
+    ):
+        if os.environ.get(PROFILE):
+            profile = cProfile.Profile()
+            profile.runcall(worker.work, settings, catalogue, parent)
+            profile.dump_stats(directory / f"{report.pid}.prof")
+        else:
+            worker.work(settings, catalogue, parent)
     report.peak_bytes = peak_resident_bytes(report.pid)
     (directory / f"{report.pid}.json").write_bytes(msgspec.json.encode(report))
 
