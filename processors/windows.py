@@ -182,7 +182,7 @@ class PartialTable:
         """
         n = len(chosen.offset)
         full = np.zeros(n, np.bool_)
-        if self._most_combined + n <= dimension_sets_max and self._most_members + n <= unique_max:
+        if self._most_members + n <= unique_max and self._combinations_fit(chosen, dimension_sets_max):
             return full, False  # nearly always: no need to look closer
         keys = [
             (self.series.get(one, -1) << 32) | number
@@ -193,6 +193,11 @@ class PartialTable:
         if self.aggregation == "unique":
             might |= self._members_full(chosen, rows, full, unique_max)
         return full, might
+
+    def _combinations_fit(self, chosen: Selection, most: int) -> bool:
+        """Whether the batch cannot cross the limit, by bounds that cost little; the second one is the tighter."""
+        room = most - self._most_combined
+        return len(chosen.series) <= room or len({one[1:] for one in chosen.series}) <= room
 
     def _combinations_full(self, chosen: Selection, rows: list[int | None], full: NDArray[np.bool_], most: int) -> bool:
         fresh: dict[tuple[str, int], set[Series]] = {}
