@@ -30,10 +30,11 @@ def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[in
     days = {"retention.ms": str(max(35 * _DAY_MS, log_reach_ms + 30 * _DAY_MS))}  # a month to look back beyond it
     kept = {"retention.ms": "-1"}
     compacted = {"cleanup.policy": "compact"}
+    stamped = {"message.timestamp.type": "LogAppendTime"}  # the clock is the broker's, not the producers'
     parts, accounts = settings.partitions, settings.windows_partitions
     return {
-        settings.events_topic: (parts, {**days, "message.timestamp.type": "LogAppendTime"}),
-        settings.windows_topic: (accounts, compacted),  # restart of the rate stage reads it whole
+        settings.events_topic: (parts, {**days, **stamped}),
+        settings.windows_topic: (accounts, {**compacted, **stamped}),  # restart of the rate stage reads it whole
         settings.rated_topic: (accounts, compacted),
         settings.alerts_topic: (1, kept),
         settings.late_topic: (parts, kept),  # what a customer used is kept until somebody deals with it
