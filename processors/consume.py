@@ -28,7 +28,9 @@ class PartitionConsumer:
                 "group.id": group,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": settings.session_timeout_ms,
-                "heartbeat.interval.ms": max(settings.session_timeout_ms // 3, 1),
+                "heartbeat.interval.ms": max(
+                    settings.session_timeout_ms // 6, 1
+                ),  # a member hears of a rebalance with it
                 "max.poll.interval.ms": 600_000,  # a load of ten million identities takes seconds, not minutes
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a position that the log lacks is a fault to stop at, never to skip
