@@ -84,7 +84,9 @@ class FakeSlot:
         chunks = self.store.now.chunks
         return self._call(
             "load",
-            lambda: Snapshot(head, {name: chunks.get(name, b"")[:size] for name, size in head.manifest.chunks().items()}),
+            lambda: Snapshot(
+                head, {name: chunks.get(name, b"")[:size] for name, size in head.manifest.chunks().items()}
+            ),
         )
 
     def write(self, checkpoint: Checkpoint) -> None:
