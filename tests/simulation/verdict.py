@@ -30,7 +30,7 @@ def row_faults(oracle: Oracle, row: WindowRow) -> list[str]:
     key = (row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
     if row.chunk:
         last = max(oracle.history.get(key, {0: State()}))
-        members = [one for one in oracle.history.get(key, {}).get(last, State()).members]
+        members = oracle.history.get(key, {}).get(last, State()).members
         size = windows.CHUNK_MEMBERS
         within = [m for m in members[size * (row.chunk - 1) : size * row.chunk] if m[1] <= row.offset]
         wanted: Any = (b"".join(map(member_bytes, [value for value, _ in within])), {within[-1][1]} if within else {-1})
