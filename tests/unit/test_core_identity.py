@@ -39,7 +39,9 @@ def test_a_digest_set_is_a_set_in_order_of_arrival(batches: list[list[tuple[int,
 
 @given(BATCHES, st.lists(DIGEST, max_size=20))
 @few
-def test_members_are_found_and_others_are_not(batches: list[list[tuple[int, int]]], asked: list[tuple[int, int]]) -> None:
+def test_members_are_found_and_others_are_not(
+    batches: list[list[tuple[int, int]]], asked: list[tuple[int, int]]
+) -> None:
     ours = DigestSet()
     for batch in batches:
         ours.add(column(batch))
