@@ -224,7 +224,9 @@ def test_an_error_in_the_middle_of_a_script_leaves_the_old_head_readable(redis_u
     slot = RedisSlot(client, "topic", 3)
     slot.claim(1)
     slot.write(first())
-    torn = Checkpoint(5, head(8, {0: 11}, {10: 16}), [Write("state:0", 5, b"second"), Write("ids:10:0", 0, b"j" * 16)], [])
+    torn = Checkpoint(
+        5, head(8, {0: 11}, {10: 16}), [Write("state:0", 5, b"second"), Write("ids:10:0", 0, b"j" * 16)], []
+    )
     script = slot._checkpoint
     slot._checkpoint = client.register_script(
         script.script.replace("redis.call('HSET', KEYS[1]", "redis.call('LPUSH', KEYS[1]")  # the last step fails
@@ -263,6 +265,21 @@ def test_a_server_that_is_away_is_waited_for() -> None:
     with pytest.raises(Retryable) as found:
         slot.claim(1)
     assert "secret" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("store", "test"),
+    [
+        (SlotStore(fenced=False), test_a_stale_owner_is_refused_everything),
+        (SlotStore(compares=False), lambda there: test_a_write_that_expects_another_offset_is_refused(there, 4)),
+    ],
+    ids=["without a token", "without an offset"],
+)
+def test_i3_catches_a_slot(store: SlotStore, test: Callable[[Setup], None]) -> None:
+    """I3: one writer. Without either check a stale owner's writes would go in."""
+    broken = Setup(lambda: FakeSlot(store, random.Random(1)), store.evict, set)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test(broken)
 
 
 @pytest.mark.parametrize(("fault", "arrives"), [("refused", False), ("lost", True)])

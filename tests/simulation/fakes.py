@@ -84,7 +84,9 @@ class FakeSlot:
         chunks = self.store.now.chunks
         return self._call(
             "load",
-            lambda: Snapshot(head, {name: chunks.get(name, b"")[:size] for name, size in head.manifest.chunks().items()}),
+            lambda: Snapshot(
+                head, {name: chunks.get(name, b"")[:size] for name, size in head.manifest.chunks().items()}
+            ),
         )
 
     def write(self, checkpoint: Checkpoint) -> None:
@@ -169,7 +171,7 @@ def _set_range(chunks: dict[str, bytes], write: Write) -> None:
 
 
 class VersionedTable:
-    """ClickHouse as read through its views: of the rows with one key the highest version, on a tie the last inserted."""
+    """ClickHouse as read through its views: of rows with one key the highest version, on a tie the last inserted."""
 
     def __init__(self) -> None:
         self.rows: dict[Any, tuple[Any, Any]] = {}

@@ -29,7 +29,9 @@ _PRO = Plan(
     "USD",
     price=(
         Flat("base", "5"),
-        Graduated("r", "requests", (Tier(up_to="12.5", unit_amount="0.1"), Tier(unit_amount="0.0333", flat_amount="1"))),
+        Graduated(
+            "r", "requests", (Tier(up_to="12.5", unit_amount="0.1"), Tier(unit_amount="0.0333", flat_amount="1"))
+        ),
         Package("h", "hits", "3", "0.7"),
         Volume("u", "users", (Tier(up_to="2", unit_amount="1"), Tier(unit_amount="0.25"))),
         PerUnit("l", "load", "0.3"),
@@ -51,7 +53,7 @@ CATALOGUE = Catalogue(
         Meter("users", 1, "a", "unique", "user", ("tier",)),
         Meter("load", 1, "b", "avg", "v", window="15m", precision=3, allow_negative=True),
         Meter("disk", 1, "b", "latest", "deep.g"),
-        Meter("low", 1, "b", "min", "v", window="1d", precision=3, allow_negative=True),
+        Meter("low", 1, "b", "min", "v", precision=3, allow_negative=True),
         Meter("high", 1, "b", "max", "v", ("zone",), window="5m", precision=3, allow_negative=True),
     ),
     plans=(_PRO, _MAX, _FREE),

@@ -4,10 +4,11 @@ the processors but the catalogue."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter
@@ -26,7 +27,7 @@ class Fact(NamedTuple):
     type: str = ""
     subject: str = ""
     time_us: int = 0
-    data: dict[str, Any] = {}
+    data: Mapping[str, Any] = MappingProxyType({})
 
 
 class Message(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import random
 import sys
 from collections import Counter
@@ -19,8 +20,10 @@ from unittest import mock
 import msgspec
 import numpy as np
 
+from config.catalogue import Catalogue
 from config.settings import Limits, Processing, Settings
 from edge.murmur2 import partition_of
+from processors.events import Decoder
 from processors.meter import Batch, Letter
 from processors.outputs import Released, WindowRow
 from processors.owner import LogTooShortError, Mark, Owner
@@ -65,6 +68,7 @@ class World:
         self.shown = [0] * self.partitions
         self.low = [0] * self.partitions
         self.forgets = rng.random() < 0.1  # the log's retention may be too short in this run
+        self.trouble = rng.choice((0.02, 0.05, 0.1))  # share of steps that are mischief
         fenced, compares = "no fence" not in variants, "no compare" not in variants
         self.stores = [SlotStore(fenced=fenced, compares=compares) for _ in range(self.partitions)]
         self.usage, self.ledger, self.rated = VersionedTable(), VersionedTable(), VersionedTable()
@@ -196,7 +200,7 @@ class World:
             living = [one for one in [*self.owners.values(), *self.raters.values(), *self.zombies] if not one.dead]
             if living:
                 rng.choice(living).step()
-        elif chance < 0.9:
+        elif chance < 1 - self.trouble:
             if self.flying:
                 self.deliver()
         else:
@@ -212,18 +216,19 @@ class World:
                 self.bury(rng.choice(living))
         elif chance < 0.45:
             self.assign(partition)
-        elif chance < 0.55:
+        elif chance < 0.53:
             self.assign_rater(rng.randrange(WINDOW_PARTITIONS))
-        elif chance < 0.65:
+        elif chance < 0.62:
             self.seen["rolled back"] += 1
             store.roll_back(rng.randint(1, 6))
-        elif chance < 0.75:
+        elif chance < 0.68:
             self.seen["lost"] += 1
             store.lose()
         elif chance < 0.82:
-            names = ["head", *sorted(store.now.chunks)]
             self.seen["evicted"] += 1
-            store.evict(rng.choice(names))
+            store.evict("head" if rng.random() < 0.1 else rng.choice([*sorted(store.now.chunks), "state:0"]))
+            if rng.random() < 0.5:
+                self.assign(partition)  # somebody else finds it
         elif chance < 0.95:
             self.compact()
         elif self.forgets:
@@ -284,7 +289,9 @@ class MeterProcess:
         return self.world.marks.get(self.partition)
 
     def visible(self) -> list[Any]:
-        return [m for m in self.world.logs[self.partition][: self.world.shown[self.partition]] if m.offset >= self.low()]
+        return [
+            m for m in self.world.logs[self.partition][: self.world.shown[self.partition]] if m.offset >= self.low()
+        ]
 
     def step(self) -> None:
         self._guarded(self._step)
@@ -324,7 +331,9 @@ class MeterProcess:
         elif self.phase == "checkpoint":
             self._checkpoint()
         else:
-            work = self.world.rng.choices((self._fold, self._checkpoint, self._send_mark, self._verify), (6, 6, 1, 1))[0]
+            work = self.world.rng.choices((self._fold, self._checkpoint, self._send_mark, self._verify), (6, 6, 1, 1))[
+                0
+            ]
             work()
 
     def _begin(self) -> None:
@@ -339,7 +348,11 @@ class MeterProcess:
         if world.logs[self.partition] and self.at < self.low():
             raise LogTooShortError(f"the broker no longer has offset {self.at}")
         taken = [message for message in visible if message.offset >= self.at][: world.rng.randint(1, 8)]
-        if taken:
+        if taken and "cut message" in world.variants and len(taken[-1].facts) > 1 and not self.owner.restoring:
+            *taken, last = taken
+            self.owner.fold(batch_of([*taken, last._replace(value=self.owner.state.decoder.raw(last.value, 0))]))
+            self.owner.state.offset = self.at = last.offset  # the rest of it is for the next batch
+        elif taken:
             self.owner.fold(batch_of(taken))
             self.at = taken[-1].offset + 1
         if not visible or self.at > visible[-1].offset:
@@ -393,9 +406,7 @@ class MeterProcess:
         mark = self.owner.mark()
         if mark is not None and mark.offset != self.marked:
             self.marked = mark.offset
-            self.world.send(
-                "kafka", self, lambda: self.world.marks.__setitem__(self.partition, mark), lambda: None
-            )
+            self.world.send("kafka", self, lambda: self.world.marks.__setitem__(self.partition, mark), lambda: None)
 
     def _verify(self) -> None:
         if not self.owner.restoring and not self.owner.unsaved:
@@ -474,7 +485,18 @@ def small() -> Iterator[None]:
             "checkpoint._COMPACT_FLOOR_BYTES": 500,
         }.items():
             until.enter_context(mock.patch(f"processors.{name}", value))
+        until.enter_context(mock.patch("processors.owner.Decoder", _decoder))
         yield
+
+
+@functools.cache
+def _compiled(limits: Limits, skew_ms: int) -> Decoder:
+    return Decoder(CATALOGUE, limits, skew_ms)
+
+
+def _decoder(catalogue: Catalogue, limits: Limits, skew_ms: int) -> Decoder:
+    """Compiling the structs is most of a short run, and they hold no state of it."""
+    return _compiled(limits, skew_ms)
 
 
 def simulate(seed: int, variants: frozenset[str] = frozenset()) -> tuple[World, list[str]]:

@@ -12,8 +12,8 @@ import xxhash
 
 from config.catalogue import Catalogue
 from processors import windows
-from processors.meter import Batch, Letter, PartitionState
 from processors.events import Decoder
+from processors.meter import Batch, Letter, PartitionState
 from processors.outputs import WindowRow, unpublished_rows
 from rating.invoices import MeterTotal, SegmentUsage, preview
 from rating.numbers import shown
@@ -30,7 +30,7 @@ def row_faults(oracle: Oracle, row: WindowRow) -> list[str]:
     key = (row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
     if row.chunk:
         last = max(oracle.history.get(key, {0: State()}))
-        members = [one for one in oracle.history.get(key, {}).get(last, State()).members]
+        members = oracle.history.get(key, {}).get(last, State()).members
         size = windows.CHUNK_MEMBERS
         within = [m for m in members[size * (row.chunk - 1) : size * row.chunk] if m[1] <= row.offset]
         wanted: Any = (b"".join(map(member_bytes, [value for value, _ in within])), {within[-1][1]} if within else {-1})
@@ -127,7 +127,9 @@ def _determinism(world: World) -> list[str]:
             different = sorted(str(key) for key in plain.keys() | found.keys() if plain.get(key) != found.get(key))
             faults.append(f"I5: usage of partition {partition} depends on batches or faults: {different[:3]}")
         said = {(one.offset, one.index): one for one in letters}
-        sent: dict[tuple[int, int], Letter] = {key[1:]: one for key, one in world.letters.items() if key[0] == partition}
+        sent: dict[tuple[int, int], Letter] = {
+            key[1:]: one for key, one in world.letters.items() if key[0] == partition
+        }
         if said != sent:
             faults.append(f"I5: letters of partition {partition} depend on batches or faults: {said} {sent}")
     return faults
