@@ -7,7 +7,7 @@ from functools import lru_cache
 import msgspec
 import numpy as np
 
-from config.catalogue import Catalogue, Meter
+from config.catalogue import BEGIN_MS, Catalogue, Meter
 from processors.meter import Letter
 from processors.outputs import GENERATION, Released, WindowRow
 from processors.rate import RatedRow
@@ -70,7 +70,8 @@ def _members(row: WindowRow) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 
 
 def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:
-    """The counts of each partition, absolute, as of its checkpoint."""
+    """The counts of each partition, absolute, as of its checkpoint; one that has seen no record yet has none."""
+    released = [one for one in released if one.clock_ms > BEGIN_MS]
 
     def count(name: str) -> list[int]:
         return [one.ledger[name] for one in released]

@@ -28,7 +28,9 @@ class PartitionConsumer:
                 "group.id": group,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": settings.session_timeout_ms,
-                "heartbeat.interval.ms": max(settings.session_timeout_ms // 3, 1),
+                "heartbeat.interval.ms": max(
+                    settings.session_timeout_ms // 6, 1
+                ),  # a member hears of a rebalance with it
                 "max.poll.interval.ms": 600_000,  # a load of ten million identities takes seconds, not minutes
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a position that the log lacks is a fault to stop at, never to skip
@@ -74,6 +76,7 @@ class PartitionConsumer:
 
     def _sort(self, messages: Iterable[Any]) -> dict[int, list[Any]]:
         found: dict[int, list[Any]] = {}
+        ended: dict[int, int] = {}
         for message in messages:
             error = message.error()
             if error is None:
@@ -81,12 +84,14 @@ class PartitionConsumer:
                 if partition in self.position:
                     found.setdefault(partition, []).append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                self.at_end.add(message.partition())
+                ended[message.partition()] = message.offset()
             elif not error.retriable() and error.code() not in _PASSING:
                 raise KafkaException(error)
         for partition, taken in found.items():
             self.position[partition] = taken[-1].offset() + 1
             self.at_end.discard(partition)
+        # In one batch an end may come before later messages of its partition, and after earlier ones.
+        self.at_end.update(p for p, offset in ended.items() if offset >= self.position.get(p, offset + 1))
         return found
 
     def look_again(self) -> None:

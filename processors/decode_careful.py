@@ -20,8 +20,9 @@ from processors.numbers import NumberError, canonical_number, scale
 # What msgspec raises for bad input; OverflowError for instants of the extension type at the ends of the calendar.
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
 
-# CloudEvents refuses control characters and surrogates in attributes; they would also break joined keys.
-FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# CloudEvents refuses control characters in attributes; they would also break joined keys. It refuses surrogates too: a
+# text that msgspec reads holds none.
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WHOLE = re.compile(rb"-?[0-9]+")
 
 Form = Literal["JSON", "MessagePack"]
@@ -48,7 +49,7 @@ class Judged(NamedTuple):
     members: dict[str, str | None]
 
 
-class Envelope(msgspec.Struct, gc=False):
+class RawEnvelope(msgspec.Struct, gc=False):
     """The fields of a CloudEvent, unread."""
 
     specversion: Raw = MISSING
@@ -83,7 +84,7 @@ class Reader:
     def __init__(self, form: Form) -> None:
         self.form = form
         self._codec: Any = msgspec.json if form == "JSON" else msgspec.msgpack
-        self.read_envelope = self._codec.Decoder(Envelope).decode
+        self.read_envelope = self._codec.Decoder(RawEnvelope).decode
 
     def text(self, raw: Raw) -> str | None:
         """None for anything but a text."""
@@ -124,7 +125,7 @@ class CarefulDecoder:
     """`judge` is the definition of a valid event. `skew_ms`: how far its time may be ahead of its record."""
 
     def __init__(self, shapes: Iterable[Shape], limits: Limits, skew_ms: int) -> None:
-        self._shapes = {shape.type: shape for shape in shapes}
+        self._shapes = {shape.type: shape for shape in shapes if shape.kind != UNMETERED}
         self._limits = limits
         self._skew_ms = skew_ms
         self._readers: dict[Form, Reader] = {"JSON": Reader("JSON"), "MessagePack": Reader("MessagePack")}
@@ -133,9 +134,11 @@ class CarefulDecoder:
         """One event that nests no deeper than msgspec can read. Raises RefusedError."""
         reader = self._readers[form]
         try:
-            envelope: Envelope = reader.read_envelope(event)
+            envelope: RawEnvelope = reader.read_envelope(event)
         except msgspec.ValidationError:
-            raise RefusedError("event: is not an object; send a CloudEvent or an array of them") from None
+            raise RefusedError(
+                "event: is not an object with text keys; send a CloudEvent or an array of them"
+            ) from None
         except DECODE_ERRORS as error:
             raise RefusedError(unparsable(form, error)) from None
         if reader.text(envelope.specversion) != "1.0":

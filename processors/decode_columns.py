@@ -3,8 +3,8 @@
 Python objects live for one chunk only, so that they stay in the processor's cache.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,20 +15,19 @@ from xxhash import xxh3_128_digest
 
 from config.settings import Limits
 from processors.decode_careful import FORBIDDEN, canonical_text
-from processors.decode_shapes import Shape
+from processors.decode_shapes import INVALID, UNMETERED, Invalid, Shape, Unmetered
 from processors.instants import instant_column
-from processors.numbers import CANONICAL_MAX
+from processors.numbers import CANONICAL_MAX, scale_column
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 DigestArray = npt.NDArray[np.uint64]
 
 TIME_BYTES_MAX = 1_024  # longer ones go to the careful path, however many digits their seconds have
-_kind = attrgetter("kind")
 SEPARATOR = "\x1f"  # a control character, so no source and no id can hold it
 
 
-def digests(texts: Sequence[str]) -> bytes:
+def digests(texts: Iterable[str]) -> bytes:
     """xxh3_128 of each, canonical (big endian), joined."""
     return b"".join(map(xxh3_128_digest, map(str.encode, texts)))
 
@@ -57,65 +56,129 @@ def unfit_texts(texts: Sequence[str], bytes_max: int, plain: bool) -> list[int]:
     if plain and longest <= bytes_max:
         return []
     joined = "".join(texts)
-    if not joined.isascii():
-        longest *= 4  # bytes of a character in UTF-8, at most
-    if longest <= bytes_max and (joined.isprintable() or not FORBIDDEN.search(joined)):
-        return []
-    return [
-        place
-        for place, text in enumerate(texts)
-        if FORBIDDEN.search(text) or len(text.encode()) > bytes_max  # a surrogate is forbidden, so encode cannot fail
-    ]
+    if joined.isascii():
+        fit = longest <= bytes_max and _is_printable(joined.encode())
+    else:
+        fit = 4 * longest <= bytes_max and not FORBIDDEN.search(joined)  # 4: bytes of a character, at most
+    return [] if fit else [place for place, text in enumerate(texts) if not is_fit(text, bytes_max)]
+
+
+def is_fit(text: str, bytes_max: int) -> bool:
+    """Whether it is no longer than `bytes_max` in UTF-8 and holds no forbidden character."""
+    return not FORBIDDEN.search(text) and len(text.encode()) <= bytes_max
+
+
+def _is_printable(ascii_text: bytes) -> bool:
+    return not ascii_text or bool(np.frombuffer(ascii_text, np.uint8).min() >= 0x20 and b"\x7f" not in ascii_text)
+
+
+class TextColumn:
+    """The canonical texts of a path; "" where missing or null."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.texts: list[str] = []
+        self._bytes_max = bytes_max
+
+    def extend(self, values: Sequence[Any], plain: bool, short: bool) -> list[int]:
+        """Returns the places that only the careful path can tell."""
+        if set(map(type, values)) != {str}:
+            values = ["" if value is None else canonical_text(value) for value in values]
+        self.texts.extend(values)
+        return [] if short else unfit_texts(values, self._bytes_max, plain)
+
+
+class NumberColumn:
+    """The scaled numbers of a path."""
+
+    def __init__(self, precision: int) -> None:
+        self._precision = precision
+        self._scaled: list[IntArray] = []
+        self._present: list[BoolArray] = []
+
+    def extend(self, values: Sequence[Any], plain: bool, short: bool) -> list[int]:
+        """Returns the places that only the careful path can tell; to `plain` and `short` numbers are indifferent."""
+        scaled, present, bad = scale_column(values, self._precision)
+        self._scaled.append(scaled)
+        self._present.append(np.ones(len(scaled), np.bool_) if present is None else present)
+        return bad
+
+    def arrays(self) -> tuple[IntArray, BoolArray]:
+        """int64[k], 0 where not present, and bool[k] present."""
+        return np.concatenate(self._scaled), np.concatenate(self._present)
+
+
+class MemberColumn:
+    """The digests of the values of a unique meter."""
+
+    def __init__(self) -> None:
+        self._digests: list[bytes] = []
+        self._present: list[BoolArray] = []
+
+    def extend(self, values: Sequence[Any], plain: bool, short: bool) -> list[int]:
+        """Returns the places that only the careful path can tell; a digest takes any text, however long."""
+        kinds = set(map(type, values))
+        texts = values if kinds == {str} else ["" if value is None else canonical_text(value) for value in values]
+        self._digests.append(digests(texts))
+        self._present.append(
+            np.fromiter((value is not None for value in values), np.bool_, len(values))
+            if type(None) in kinds
+            else np.ones(len(values), np.bool_)
+        )
+        return [place for place, text in enumerate(texts) if len(text) > CANONICAL_MAX] if int in kinds else []
+
+    def arrays(self) -> tuple[DigestArray, BoolArray]:
+        """uint64[k, 2], 0 where not present, and bool[k] present."""
+        digest, present = digest_array(b"".join(self._digests)), np.concatenate(self._present)
+        digest[~present] = 0
+        return digest, present
 
 
 class TypeColumns:
-    """The events of one type, as lists that grow chunk by chunk."""
+    """The events of one type."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, limits: Limits) -> None:
         self.shape = shape
-        self.rows: list[IntArray] = []
         self.subjects: list[str] = []
-        self.leaves: dict[str, list[Any]] = {path: [] for path in shape.paths}
-        self._columns: list[tuple[Callable[[Any], Any], list[Any]]] = [
-            (shape.getters[path], values) for path, values in self.leaves.items()
+        self.texts = {path: TextColumn(limits.dimension_bytes_max) for path in shape.texts}
+        self.numbers = {(path, precision): NumberColumn(precision) for path, precision in shape.numbers}
+        self.members = {path: MemberColumn() for path in shape.members}
+        self._rows: list[IntArray] = []
+        columns: list[tuple[str, TextColumn | NumberColumn | MemberColumn]] = [
+            *self.texts.items(),
+            *((path, column) for (path, _), column in self.numbers.items()),
+            *self.members.items(),
+        ]
+        self._fields = [
+            (shape.getters[path], [column.extend for of, column in columns if of == path]) for path in shape.paths
         ]
 
-    def extend(self, rows: IntArray, subjects: Sequence[str], datas: Sequence[Any]) -> None:
-        self.rows.append(rows)
+    def extend(
+        self, rows: IntArray, subjects: Sequence[str], datas: Sequence[Any], plain: bool, short: bool
+    ) -> list[int]:
+        """Returns the rows that only the careful path can tell."""
+        self._rows.append(rows)
         self.subjects.extend(subjects)
-        for getter, values in self._columns:
-            values.extend(map(getter, datas))
-
-    def texts(self, path: str) -> list[str]:
-        values = self.leaves[path]
-        if set(map(type, values)) == {str}:
-            return values
-        return ["" if value is None else canonical_text(value) for value in values]
-
-    def members(self, path: str) -> tuple[DigestArray, BoolArray, list[int]]:
-        """uint64[k, 2] digests (0 where absent), bool[k] present, and the places that are unfit."""
-        values = self.leaves[path]
-        present = np.ones(len(values), np.bool_)
         unfit: list[int] = []
-        kinds = set(map(type, values))
-        if kinds != {str}:
-            present = np.fromiter((value is not None for value in values), np.bool_, len(values))
-            values = ["" if value is None else canonical_text(value) for value in values]
-            if int in kinds:
-                unfit = [place for place, text in enumerate(values) if len(text) > CANONICAL_MAX]
-        digest = digest_array(digests(values))
-        digest[~present] = 0
-        return digest, present, unfit
+        for getter, extends in self._fields:
+            values = list(map(getter, datas))
+            for extend in extends:
+                unfit += extend(values, plain, short)
+        return rows[unfit].tolist() if unfit else []
+
+    def rows(self) -> IntArray:
+        """int64[k], ascending; empty for a type without events."""
+        return np.concatenate([np.empty(0, np.int64), *self._rows])
 
 
 class Columns:
     """All events of one `decode` call, in log order; every row counts, also a refused one."""
 
     def __init__(self, shapes: Sequence[Shape], limits: Limits) -> None:
-        self.types = [TypeColumns(shape) for shape in shapes]
+        self.types = [TypeColumns(shape, limits) for shape in shapes if shape.kind != UNMETERED]
         self.events = 0
         self.suspects: set[int] = set()  # rows that only the careful path can tell
-        self._unchecked, self._plain = False, True  # what `add` was told of the texts, taken together
+        self._kind_of: dict[type, int] = {shape.event: shape.kind for shape in shapes}
+        self._kind_of |= {Unmetered: UNMETERED, Invalid: INVALID}
         self._limits = limits
         self._kinds: list[npt.NDArray[np.int16]] = []
         self._digests: list[bytes] = []
@@ -123,29 +186,31 @@ class Columns:
 
     def add(self, events: Sequence[Any], plain: bool, short: bool) -> None:
         """Takes event structs (of the shapes, Unmetered or Invalid), at least one. `plain`: no text of them can hold a
-        forbidden character, `short`: nor be too long."""
+        forbidden character, `short`: nor be too long (only if `plain`)."""
         ids, sources, subjects, times, datas, *_ = zip(*map(astuple, events), strict=True)
         for texts in (ids, sources, subjects):
             if not all(texts):
                 self._suspect([place for place, text in enumerate(texts) if not text])
-        if not (plain and short):
-            self._unchecked = True
-            self._plain &= plain
+        if not short:
             ids = self._fit(ids, self._limits.id_bytes_max, plain)
             sources = self._fit(sources, self._limits.source_bytes_max, plain)
             subjects = self._fit(subjects, self._limits.subject_bytes_max, plain)
             times = self._fit(times, TIME_BYTES_MAX, plain)
-        self._digests.append(digests(list(map(SEPARATOR.join, zip(sources, ids, strict=True)))))
+        self._digests.append(digests(map(SEPARATOR.join, zip(sources, ids, strict=True))))
         self._times.append(pa.array(times, pa.string()))
-        kinds = np.fromiter(map(_kind, events), np.int16, len(events))
+        kinds = np.fromiter(map(self._kind_of.__getitem__, map(type, events)), np.int16, len(events))
         self._kinds.append(kinds)
         for columns in self.types:
             places = np.flatnonzero(kinds == columns.shape.kind)
             if len(places) == len(events):
-                columns.extend(places + self.events, subjects, datas)
+                odd = columns.extend(places + self.events, subjects, datas, plain, short)
             elif len(places):
-                listed = places.tolist()
-                columns.extend(places + self.events, _at(subjects, listed), _at(datas, listed))
+                # A slice at the end makes itemgetter give a tuple also for a single place.
+                pick = itemgetter(*places.tolist(), slice(0))
+                odd = columns.extend(places + self.events, pick(subjects)[:-1], pick(datas)[:-1], plain, short)
+            else:
+                continue
+            self.suspects.update(odd)
         self.events += len(events)
 
     def _suspect(self, places: Iterable[int]) -> None:
@@ -171,13 +236,3 @@ class Columns:
     def digests(self) -> DigestArray:
         """uint64[n, 2], of source and id alone."""
         return digest_array(b"".join(self._digests))
-
-    def texts(self, columns: TypeColumns, path: str) -> tuple[list[str], list[int]]:
-        """The canonical texts of a path, and the places where they are unfit."""
-        texts = columns.texts(path)
-        unfit = unfit_texts(texts, self._limits.dimension_bytes_max, self._plain) if self._unchecked else []
-        return texts, unfit
-
-
-def _at(items: Sequence[Any], places: list[int]) -> list[Any]:
-    return list(map(items.__getitem__, places))

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from config.settings import Limits
-from processors.decode_careful import DECODE_ERRORS, CarefulDecoder, Form, Judged, RefusedError
+from processors.decode_careful import DECODE_ERRORS, FORBIDDEN, CarefulDecoder, Form, Judged, RefusedError
 from processors.decode_columns import Columns
-from processors.decode_shapes import NO_TIME, UNMETERED, Invalid, Shape, Unmetered
+from processors.decode_shapes import NO_TIME, UNMETERED, Envelope, Invalid, Shape, Unmetered
 from processors.decode_split import NESTING_MAX, SplitError, form_of, may_nest, nests, split
 
-CHUNK_EVENTS = 1_000  # as many event objects live at once: they fit the processor's cache
+CHUNK_EVENTS = 2_000  # as many event objects live at once: they fit the processor's cache
 JOINED_BYTES_MAX = 4_096  # messages of at most this size are screened together; larger ones one by one
 
 FORMS: tuple[Form, Form] = ("JSON", "MessagePack")
@@ -29,6 +29,10 @@ class HotDecoders:
         self.one = {
             "JSON": msgspec.json.Decoder(event, float_hook=str).decode,
             "MessagePack": msgspec.msgpack.Decoder(event).decode,
+        }
+        self.any = {
+            "JSON": msgspec.json.Decoder(Envelope).decode,
+            "MessagePack": msgspec.msgpack.Decoder(Envelope).decode,
         }
         self.many = {
             "JSON": msgspec.json.Decoder(list[event], float_hook=str).decode,
@@ -66,6 +70,7 @@ class Messages:
         self._hot = hot
         self._careful = careful
         self._shapes = {shape.kind: shape for shape in shapes}
+        self._known_types = {shape.type for shape in shapes}
         self._limits = limits
         self._short_max = min(
             limits.id_bytes_max, limits.source_bytes_max, limits.subject_bytes_max, limits.dimension_bytes_max
@@ -105,15 +110,15 @@ class Messages:
         except TypeError:  # a message without a value
             chunk[:] = [value or b"" for value in chunk]
             longest = max(map(len, chunk))
+        texts: list[bytes] = [b"\n".join(chunk)] if longest <= JOINED_BYTES_MAX else chunk.copy()
+        ascii_only = all(map(bytes.isascii, texts))
+        plain = ascii_only and not any(b"\\" in text or b"\x7f" in text for text in texts)
         if longest > self._limits.message_bytes_max:
             chunk[:] = [value if len(value) <= self._limits.message_bytes_max else b"" for value in chunk]
         if longest > NESTING_MAX:
             chunk[:] = [b"" if could_nest(value) else value for value in chunk]
-        texts: list[bytes] = [b"\n".join(chunk)] if longest <= JOINED_BYTES_MAX else chunk
-        if not all(map(bytes.isascii, texts)):
+        if not ascii_only and any(map(is_broken_text, texts)):
             chunk[:] = [b"" if is_broken_text(value) else value for value in chunk]
-            return False, False
-        plain = not any(b"\\" in text or b"\x7f" in text for text in texts)
         return plain, plain and longest <= self._short_max
 
     def _message(self, place: int, row: int) -> list[Any]:
@@ -159,12 +164,24 @@ class Messages:
         try:
             return self._hot.one[form](event)
         except DECODE_ERRORS:
-            pass
+            unknown = self._unknown(event, form)
+        if unknown is not None:
+            return unknown
         judged = self.judge(place, event, form, row)
         if judged is None:
             return Invalid()
-        blank = Unmetered if judged.kind == UNMETERED else self._shapes[judged.kind].blank_event
+        blank: Any = Unmetered if judged.kind == UNMETERED else self._shapes[judged.kind].blank_event
         return blank(id=judged.id, source=judged.source, subject=judged.subject, time=NO_TIME)
+
+    def _unknown(self, event: bytes, form: Form) -> Unmetered | None:
+        """The struct of an event of a type that the catalogue does not have, quickly: they may be many."""
+        try:
+            found = self._hot.any[form](event)
+        except DECODE_ERRORS:
+            return None
+        if found.type in self._known_types or not found.type or FORBIDDEN.search(found.type):
+            return None
+        return Unmetered(found.id, found.source, found.subject, found.time)
 
     def judge(self, place: int, event: bytes, form: Form, row: int) -> Judged | None:
         """The careful path for one row; None, and an entry in `refused`, for an invalid event."""
@@ -194,13 +211,16 @@ class Messages:
 
 
 def could_nest(value: bytes) -> bool:
-    """`may_nest` of a value whose form is not known; an array of many events always could."""
-    return len(value) > NESTING_MAX and may_nest(value, form_of(value)[0])
+    """`may_nest` of one event; True for a long array of them, since `_batch` looks into it anyway."""
+    if len(value) <= NESTING_MAX:
+        return False
+    form, many = form_of(value)
+    return many or may_nest(value, form)
 
 
 def is_broken_text(value: bytes) -> bool:
     """Whether a JSON message is not UTF-8. MessagePack is binary: there msgspec checks the texts that are read."""
-    if value.isascii() or form_of(value)[0] != "JSON":
+    if not value or value.isascii() or form_of(value)[0] != "JSON":
         return False
     try:
         value.decode()

@@ -7,7 +7,7 @@ left raw, for the careful path that says what is wrong.
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -15,22 +15,21 @@ from msgspec import Raw, Struct
 from config.catalogue import Catalogue, Meter, MeterSpan
 
 UNMETERED, INVALID = -1, -2
+Version = Literal["1.0"]  # of the CloudEvents specification
 MISSING = Raw(b"")
 
 # The hook of the JSON decoders turns a number with a point or an exponent into its own text, digit for digit. A field
 # that is also read as text must tell 1.5 from "1.5", so it takes no such number and leaves it to the careful path.
 Number = Any
 Text = str | int | bool | None
-_Version = Literal["1.0"]  # of the CloudEvents specification
 
 
 NO_TIME = "1970-01-01T00:00:00Z"  # in the struct of an event whose time is known otherwise, or not needed
 
 
 class Unmetered(Struct, gc=False):
-    """Stands in a chunk for an event of a type without meters. Every event has these fields."""
+    """Stands in a chunk for an event of a type that the catalogue does not have. Every event has these fields."""
 
-    kind: ClassVar[int] = UNMETERED
     id: str
     source: str
     subject: str
@@ -39,10 +38,20 @@ class Unmetered(Struct, gc=False):
     specversion: str = "1.0"
 
 
+class Envelope(Struct, gc=False):
+    """The attributes of an event of any type."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    specversion: Version
+
+
 class Invalid(Struct, gc=False):
     """Stands in a chunk for an event that was refused."""
 
-    kind: ClassVar[int] = INVALID
     id: str = "-"
     source: str = "-"
     subject: str = "-"
@@ -80,8 +89,9 @@ class Node:
 class Shape:
     """What is read of one event type.
 
-    `kind`: its place in the catalogue; `texts`, `numbers`, `members`: the paths read as dimension or filter, as
-    (path, precision), and as the value of a unique meter; `paths`: all of them; `event`: the struct of the hot path.
+    `kind`: its place in the catalogue, or UNMETERED; `texts`, `numbers`, `members`: the paths read as dimension or
+    filter, as (path, precision), and as the value of a unique meter; `paths`: all of them; `event`: the struct of the
+    hot path.
     """
 
     def __init__(self, kind: int, event_type: str, spans: tuple[MeterSpan, ...]) -> None:
@@ -104,8 +114,7 @@ class Shape:
         field = ("data", data, msgspec.field(default_factory=data)) if self.paths else ("data", Raw, MISSING)
         self.event: Any = msgspec.defstruct(
             "Event",
-            [("id", str), ("source", str), ("subject", str), ("time", str), field, ("specversion", _Version)],
-            namespace={"kind": kind, "__annotations__": {"kind": ClassVar[int]}},
+            [("id", str), ("source", str), ("subject", str), ("time", str), field, ("specversion", Version)],
             tag_field="type",
             tag=event_type,
             gc=False,
@@ -150,6 +159,6 @@ def reads_number(meter: Meter) -> bool:
 
 
 def compile_shapes(catalogue: Catalogue) -> list[Shape]:
-    """One for each event type that has a meter, in the catalogue's order."""
-    spans = ((kind, event.type, catalogue.meters_of(event.type)) for kind, event in enumerate(catalogue.events))
-    return [Shape(kind, event_type, found) for kind, event_type, found in spans if found]
+    """One for each event type of the catalogue, in its order; of kind UNMETERED where it has no meter."""
+    found = ((kind, event.type, catalogue.meters_of(event.type)) for kind, event in enumerate(catalogue.events))
+    return [Shape(kind if spans else UNMETERED, event_type, spans) for kind, event_type, spans in found]

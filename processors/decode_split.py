@@ -24,7 +24,9 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _STEPS = np.zeros(256, np.int8)
 _STEPS[list(b"[{")] = 1
 _STEPS[list(b"]}")] = -1
-_PACKED_CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
+_PACKED_HEADS: dict[int, tuple[Form, bool]] = dict.fromkeys([*range(0x80, 0x90), 0xDE, 0xDF], ("MessagePack", False))
+_PACKED_HEADS |= dict.fromkeys([*range(0x90, 0xA0), 0xDC, 0xDD], ("MessagePack", True))
+_PACKED_CONTAINERS = bytes(_PACKED_HEADS)
 # MessagePack head byte -> (bytes of the length that follows, bytes besides what the length says)
 _PACKED_SIZED = (
     {0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xC7: (1, 1), 0xC8: (2, 1), 0xC9: (4, 1)}  # binary, extension
@@ -41,16 +43,14 @@ class SplitError(ValueError):
 
 
 def form_of(value: bytes) -> tuple[Form, bool]:
-    """The form, and whether it is an array of events: the first byte tells. What is neither counts as JSON."""
-    first = value[:1]
-    if first in _WHITESPACE:
-        first = value.lstrip(_WHITESPACE)[:1]
-    elif first >= b"\x80":
-        if first in b"\xdc\xdd" or b"\x90" <= first <= b"\x9f":
-            return "MessagePack", True
-        if first in b"\xde\xdf" or first <= b"\x8f":
-            return "MessagePack", False
-    return "JSON", first == b"["
+    """The form of a value that is not empty, and whether it is an array of events: the first byte tells. What is
+    neither counts as one event in JSON."""
+    head = value[0]
+    if head >= 0x80:
+        return _PACKED_HEADS.get(head, ("JSON", False))
+    if head in _WHITESPACE:
+        return "JSON", value.lstrip(_WHITESPACE).startswith(b"[")
+    return "JSON", head == 0x5B  # [
 
 
 def may_nest(value: bytes, form: Form, events: int = 1) -> bool:
@@ -58,7 +58,7 @@ def may_nest(value: bytes, form: Form, events: int = 1) -> bool:
     if len(value) <= NESTING_MAX:
         return False
     if form == "JSON":
-        opened = value.count(b"{") + value.count(b"[")
+        opened = int(np.count_nonzero(np.frombuffer(value, np.uint8) | 0x20 == 0x7B))  # "[" is 0x5B, "{" 0x7B
     else:
         opened = len(value) - len(value.translate(None, _PACKED_CONTAINERS))
     return opened - events >= NESTING_MAX
@@ -70,7 +70,7 @@ def nests(event: bytes, form: Form) -> bool:
         return False
     if form == "JSON":
         return int(_json_depths(event).max()) > NESTING_MAX
-    return _packed_end(event, 0)[1] > NESTING_MAX
+    return _packed_end(event, 0, NESTING_MAX)[1] > NESTING_MAX
 
 
 def split(value: bytes, form: Form) -> list[bytes]:
@@ -128,8 +128,9 @@ def _packed_parts(value: bytes) -> list[bytes]:
     return parts if start == len(value) and len(parts) == count else []
 
 
-def _packed_end(value: bytes, at: int) -> tuple[int, int]:
-    """Where the MessagePack value at `at` ends, and how deep it nests; beyond the end of `value` if it is cut short."""
+def _packed_end(value: bytes, at: int, enough: int | None = None) -> tuple[int, int]:
+    """Where the MessagePack value at `at` ends, and how deep it nests; beyond the end of `value` if it is cut short, or
+    nests deeper than `enough`, where the walk stops."""
     pending, deepest = [1], 0  # values still to come, on each level
     while pending and at < len(value):
         if pending[-1] == 0:
@@ -151,4 +152,6 @@ def _packed_end(value: bytes, at: int) -> tuple[int, int]:
             at += size
             pending.append(count * 2 if head < 0x90 or head >= 0xDE else count)
             deepest = max(deepest, len(pending) - 1)
+            if enough is not None and deepest > enough:
+                return len(value) + 1, deepest
     return (at if not any(pending) else len(value) + 1), deepest

@@ -6,6 +6,7 @@ pyarrow); anything odd takes the careful path (`decode_careful`), which defines 
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import msgspec
@@ -27,7 +28,6 @@ from processors.decode_columns import (
 from processors.decode_messages import HotDecoders, Messages
 from processors.decode_shapes import INVALID, UNMETERED, compile_shapes, reads_number
 from processors.decode_split import SplitError, form_of, split
-from processors.numbers import NumberColumn
 
 __all__ = ["INVALID", "UNMETERED", "Decoded", "Decoder", "Refusal", "TypeRows"]
 
@@ -97,7 +97,7 @@ class Decoder:
 
     def raw(self, value: bytes, index: int) -> bytes:
         """The bytes of event `index` of a message: the message itself unless it is an array of events."""
-        form, many = form_of(value)
+        form, many = form_of(value) if value else ("JSON", False)
         if not many:
             return value
         if self._split_of[0] is not value:  # the late events of one batch come one after the other
@@ -130,7 +130,7 @@ class _Conclusion:
             self._time_us[row] = judged.time_us
         known = set(self._messages.judged)  # their columns are blank, and filled in below
         self._suspects.update(np.flatnonzero(self._odd | (self._time_us > self._limit_us)).tolist())
-        types = {columns.shape.kind: self._type_rows(columns) for columns in self._columns.types if columns.rows}
+        types = {columns.shape.kind: self._type_rows(columns) for columns in self._columns.types if columns.subjects}
         for row in sorted(self._suspects - known - self._messages.refused.keys()):
             self._messages.rejudge(int(self._message[row]), int(self._index[row]), row)
         for row, judged in self._messages.judged.items():
@@ -154,22 +154,14 @@ class _Conclusion:
         )
 
     def _type_rows(self, columns: TypeColumns) -> TypeRows:
-        """All rows of one type; those with a fault join the suspects."""
-        shape = columns.shape
-        found = TypeRows(np.concatenate(columns.rows), columns.subjects, {}, {}, {})
-        unfit: set[int] = set()
-        for path in shape.texts:
-            found.text[path], places = self._columns.texts(columns, path)
-            unfit.update(places)
-        for path, precision in shape.numbers:
-            number = NumberColumn(columns.leaves[path], precision)
-            found.number[path, precision] = number.scaled, number.present
-            unfit.update(number.bad)
-        for path in shape.members:
-            digest, present, places = columns.members(path)
-            found.member[path] = digest, present
-            unfit.update(places)
-        self._suspects.update(found.row[sorted(unfit)].tolist())
+        """All rows of one type; those that lack what a meter needs join the suspects."""
+        found = TypeRows(
+            columns.rows(),
+            columns.subjects,
+            {path: column.texts for path, column in columns.texts.items()},
+            {key: column.arrays() for key, column in columns.numbers.items()},
+            {path: column.arrays() for path, column in columns.members.items()},
+        )
         self._check_needs(columns, found)
         return found
 
@@ -210,7 +202,7 @@ def _kept(found: TypeRows, kind: npt.NDArray[np.int16]) -> TypeRows:
         return found
 
     def cut(texts: list[str]) -> list[str]:
-        return [text for text, kept in zip(texts, keep.tolist(), strict=True) if kept]
+        return list(compress(texts, keep.tobytes()))
 
     return TypeRows(
         found.row[keep],

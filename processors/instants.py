@@ -67,7 +67,7 @@ def instant_column(texts: "pa.StringArray") -> tuple[npt.NDArray[np.int64], npt.
     """
     shaped = _shaped(texts)
     if not shaped.all():
-        texts = compute.if_else(pa.array(shaped), texts, "")
+        texts = compute.if_else(pa.array(shaped), texts, "1970-01-01T00:00:00Z")  # not one that would stop the cast
     nanos, unread = cast_column(texts, pa.timestamp("ns", "UTC"), 1)
     micros = nanos[:, 0] // 1000
     odd = ~shaped | (micros < FIRST_US) | (micros >= END_US)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 import msgspec
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from config.catalogue import Meter
 from processors.identity import DigestSet
@@ -71,7 +73,7 @@ class Merged:
     """The newest version of every partial of some partitions of `usage.windows`, by account, meter and day."""
 
     def __init__(self, meters: dict[tuple[str, int], Meter]) -> None:
-        self._meters = meters
+        self._meters = {key: (meter.aggregation, 10 ** (DIGITS - meter.precision)) for key, meter in meters.items()}
         self.days: dict[tuple[str, str], dict[date, DayState]] = {}  # (account, meter id) -> day -> state
         self.dirty: dict[tuple[str, date], dict[str, date]] = {}  # (account, month) -> meter id -> first day changed
         self._known = DigestSet()
@@ -91,31 +93,53 @@ class Merged:
             grown[: len(self._held)] = self._held
             self._held = grown
         self._held[at[new], 0] = -1
-        # A batch may hold several versions of a row: going through it in order applies each difference once.
-        for row, place in zip(rows, at.tolist(), strict=True):
-            held = self._held[place]
-            if row.offset > held[0]:
-                self._apply(row, held.tolist())
-                self._held[place] = (row.offset, row.events, row.sum_hi, row.sum_lo)
+        found = np.array([(row.offset, row.events, row.sum_hi, row.sum_lo) for row in rows], np.int64)
+        chosen = _newest(at, found[:, 0])
+        chosen = chosen[found[chosen, 0] > self._held[at[chosen], 0]]
+        moved = found[chosen] - self._held[at[chosen]]
+        self._held[at[chosen]] = found[chosen]
+        for place, difference in zip(chosen.tolist(), moved.tolist(), strict=True):
+            self._apply(rows[place], *difference)
 
-    def _apply(self, row: WindowRow, held: list[int]) -> None:
-        meter = self._meters[(row.meter, row.meter_version)]
-        day = _EPOCH + timedelta(days=row.window_start_ms // _DAY_MS)
-        state = self.days.setdefault((row.account, row.meter), {}).setdefault(day, DayState())
-        changed = self.dirty.setdefault((row.account, day.replace(day=1)), {})
-        changed[row.meter] = min(day, changed.get(row.meter, day))
-        state.versions += row.offset - held[0]
-        state.events += row.events - held[1]
-        unit = 10 ** (DIGITS - meter.precision)
-        state.sum += (((row.sum_hi - held[2]) << 32) + row.sum_lo - held[3]) * unit
-        value = row.value * unit
-        if meter.aggregation == "min":
+    def _apply(self, row: WindowRow, versions: int, events: int, sum_hi: int, sum_lo: int) -> None:
+        """One row that is newer than what was held, by what it differs."""
+        aggregation, unit = self._meters[(row.meter, row.meter_version)]
+        day, month = _day(row.window_start_ms // _DAY_MS)
+        days = self.days.setdefault((row.account, row.meter), {})
+        state = days.get(day)
+        if state is None:
+            state = days[day] = DayState()
+        changed = self.dirty.setdefault((row.account, month), {})
+        if changed.setdefault(row.meter, day) > day:
+            changed[row.meter] = day
+        state.versions += versions
+        state.events += events
+        if aggregation in ("sum", "avg"):
+            state.sum += ((sum_hi << 32) + sum_lo) * unit
+        elif aggregation == "min":
+            value = row.value * unit
             state.lowest = value if state.lowest is None else min(state.lowest, value)
-        elif meter.aggregation == "max":
+        elif aggregation == "max":
+            value = row.value * unit
             state.highest = value if state.highest is None else max(state.highest, value)
-        elif meter.aggregation == "latest":
-            newest = (row.time_us, row.id_hi, row.id_lo, value)
+        elif aggregation == "latest":
+            newest = (row.time_us, row.id_hi, row.id_lo, row.value * unit)
             state.latest = newest if state.latest is None else max(state.latest, newest)
         elif row.members:
             state.members = state.members or set()
             state.members.update(row.members[i : i + 16] for i in range(0, len(row.members), 16))
+
+
+@lru_cache(maxsize=4096)
+def _day(number: int) -> tuple[date, date]:
+    """A day by its number since 1970, and the first of its month."""
+    day = _EPOCH + timedelta(days=number)
+    return day, day.replace(day=1)
+
+
+def _newest(at: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each distinct value of `at` the place with the highest offset; the versions between are history."""
+    order = np.lexsort((offset, at))
+    last = np.append(at[order][1:] != at[order][:-1], True)
+    newest: NDArray[np.int64] = order[last]
+    return newest

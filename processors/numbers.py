@@ -20,7 +20,7 @@ CANONICAL_MAX = 40  # digits of a number used as text: holds every 128-bit integ
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_PLAIN_CHARACTERS = str.maketrans("", "", "0123456789.-\n")
+_PLAIN_CHARACTERS = b"0123456789.-\n"
 _MISPLACED = ("\n.", ".\n", "-.")  # a point needs a digit on both sides: pyarrow does not insist
 
 NO_NUMBER = 'is not a number; send a JSON number or a decimal string such as "12.5"'
@@ -107,42 +107,49 @@ def _stripped(sign: str, digits: str, shift: int) -> _Parts:
     return _Parts(sign, significant, shift) if significant else _Parts("", "", 0)
 
 
-class NumberColumn:
-    """The values of one field (as `scale` takes them; None: missing), scaled to one precision.
+class Scaled(NamedTuple):
+    """A column of numbers: `scaled` int64[n], 0 where not present; `present` bool[n], or None where all are; `bad`: the
+    places that hold something else than None or an exact number in range, which are not present."""
 
-    `scaled` int64[n], 0 where not present; `present` bool[n]; `bad`: the places that hold something else than an exact
-    number in range, or None; they are not present.
-    """
+    scaled: npt.NDArray[np.int64]
+    present: npt.NDArray[np.bool_] | None
+    bad: list[int]
 
-    def __init__(self, values: Sequence[object], precision: int) -> None:
-        kinds = set(map(type, values))
-        self.bad: list[int] = []
-        self.present: npt.NDArray[np.bool_] = np.ones(len(values), np.bool_)
-        if kinds == {int}:
-            try:
-                whole = np.array(values, np.int64)
-            except OverflowError:
-                pass
-            else:
-                room = SCALED_MAX // 10**precision
-                if int(whole.max()) <= room and int(whole.min()) >= -room:
-                    self.scaled: npt.NDArray[np.int64] = whole * 10**precision
-                    return
-        if type(None) in kinds:
-            self.present = np.fromiter((value is not None for value in values), np.bool_, len(values))
-        texts, odd = _texts(values, kinds)
-        self.scaled, unread = _scale_texts(texts, precision)
-        for place in sorted({*odd, *unread}):
-            try:
-                self.scaled[place] = scale(values[place], precision)
-            except NumberError:
-                self.scaled[place] = 0
-                self.present[place] = False
-                self.bad.append(place)
+
+def scale_column(values: Sequence[object], precision: int) -> Scaled:
+    """`scale` of each value, None meaning a missing one; at least one."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        try:
+            whole = np.array(values, np.int64)
+        except OverflowError:
+            pass
+        else:
+            room = SCALED_MAX // 10**precision
+            if whole.max() <= room and whole.min() >= -room:
+                return Scaled(whole * 10**precision if precision else whole, None, [])
+    texts, odd = _texts(values, kinds)
+    scaled, unread = _scale_texts(texts, precision)
+    present = None
+    if type(None) in kinds:
+        present = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    bad = []
+    for place in sorted({*odd, *unread}):
+        try:
+            scaled[place] = scale(values[place], precision)
+        except NumberError:
+            scaled[place] = 0
+            bad.append(place)
+    if bad:
+        present = np.ones(len(values), np.bool_) if present is None else present
+        present[bad] = False
+    return Scaled(scaled, present, bad)
 
 
 def _texts(values: Sequence[object], kinds: set[type]) -> tuple[list[str], list[int]]:
     """Each value as text, "0" where it has none; and the places of other values than texts, integers and None."""
+    if kinds == {str}:
+        return list(values), []  # type: ignore[arg-type]
     if kinds <= {str, int}:
         return list(map(str, values)), []
     odd = [place for place, value in enumerate(values) if value.__class__ not in (str, int, type(None))]
@@ -153,7 +160,7 @@ def _scale_texts(texts: list[str], precision: int) -> tuple[npt.NDArray[np.int64
     """All plain decimals at once; the places of the others, whose values are 0, for the slow road."""
     joined = "\n".join(["", *texts, ""])
     others: list[int] = []
-    if joined.count("\n") != len(texts) + 1 or joined.translate(_PLAIN_CHARACTERS) or _misplaced(joined):
+    if joined.count("\n") != len(texts) + 1 or not _is_plain(joined):
         others = [place for place, text in enumerate(texts) if not _PLAIN.fullmatch(text)]
         texts = texts.copy()
         for place in others:
@@ -167,5 +174,8 @@ def _scale_texts(texts: list[str], precision: int) -> tuple[npt.NDArray[np.int64
     return low, others + unread
 
 
-def _misplaced(joined: str) -> bool:
-    return any(mark in joined for mark in _MISPLACED)
+def _is_plain(joined: str) -> bool:
+    """Whether lines hold digits, signs and points alone, with digits around each point; pyarrow refuses the rest."""
+    if not joined.isascii() or joined.encode().translate(None, _PLAIN_CHARACTERS):
+        return False
+    return not any(mark in joined for mark in _MISPLACED)

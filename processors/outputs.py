@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -101,7 +102,7 @@ def _rows(
     n = len(at)
 
     def column(name: str) -> list[int]:
-        return table.column(name)[at].tolist() if name in names else [0] * n  # type: ignore[no-any-return]
+        return table.column(name)[at].tolist() if name in names else [0] * n
 
     account_of, seen = state.catalogue.account_of, table.series.seen
     windows = column("window")
@@ -109,8 +110,8 @@ def _rows(
     accounts = [account_of(one[0], window) for one, window in zip(series, windows, strict=True)]
     columns = [column(name) for name in ("offset", "events", "sum_hi", "sum_lo", "value", "time_us", "id_hi", "id_lo")]
     rows = [
-        WindowRow(*key, one[0], list(one[1:]), account, window, topic_id, partition, 0, *numbers, b"")
-        for one, account, window, numbers in zip(series, accounts, windows, zip(*columns, strict=True), strict=True)
+        WindowRow(*key, one[0], list(one[1:]), account, window, topic_id, partition, 0, *rest)
+        for one, account, window, *rest in zip(series, accounts, windows, *columns, repeat(b""), strict=False)
     ]
     if first_chunk is not None:
         for row, place, first in zip(rows[:], at.tolist(), first_chunk, strict=True):

@@ -16,6 +16,7 @@ from rating.numbers import Quantity, shown
 from rating.periods import Period, month_of
 from rating.prices import Price
 from rating.rate import Segment
+from sinks.superseded import RatedKey
 
 _ZERO = Decimal(0)
 
@@ -187,3 +188,27 @@ def _unrated_days(days: list[date], totals: list[Quantity]) -> list[DayAmount]:
         rows.append(DayAmount(day, now - before, now, _ZERO))
         before = now
     return rows
+
+
+def taken_back(old: RatedKey, generation: int) -> RatedRow:
+    """A zero row for what an older catalogue rated and this one does not. Any later row of its key is above it."""
+    return RatedRow(
+        account=old.account,
+        plan="",
+        plan_version=0,
+        price=old.price,
+        model="",
+        meter=old.meter,
+        currency=old.currency,
+        period_start=old.period_start,
+        segment_start=old.segment_start,
+        day=old.day,
+        opening=old.opening,
+        quantity=_ZERO,
+        quantity_total=_ZERO,
+        amount=_ZERO,
+        amount_total=_ZERO,
+        unrated_reason="",
+        generation=generation,
+        version=0,
+    )

@@ -13,16 +13,18 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
-from edge.murmur2 import partition_of
+from clickhouse_connect.driver.client import Client
 
 from config.catalogue import Catalogue
 from config.settings import Settings
+from edge.murmur2 import partition_of
 from processors.columns import rated_columns
 from processors.consume import PartitionConsumer
 from processors.outputs import WindowRow
 from processors.patience import patiently
-from processors.rate import RatedRow, Rater
-from sinks.clickhouse import ClickHouseSink
+from processors.rate import RatedRow, Rater, taken_back
+from sinks.clickhouse import ClickHouseSink, reader
+from sinks.superseded import rated_before
 from sinks.topics import DurableProducer, partition_count
 
 _DECODER = msgspec.msgpack.Decoder(WindowRow)
@@ -43,7 +45,8 @@ class RateStage:
         self._raters: dict[int, Rater] = {}
         self._quiet: set[int] = set()  # partitions whose end at the start is not reached yet
         self._rated_at = time.monotonic()
-        self._retired: set[int] = set()
+        self._swept: set[int] = set()  # partitions whose rows of older catalogues are taken back
+        self._reading: Client | None = None
         self.trouble = ""
         self._consumer = PartitionConsumer(
             kafka, kafka.windows_topic, f"{kafka.group}-rate", self._take_over, self._let_go
@@ -62,7 +65,7 @@ class RateStage:
         for partition in partitions:
             self._raters.pop(partition, None)
             self._quiet.discard(partition)
-            self._retired.discard(partition)
+            self._swept.discard(partition)
 
     def step(self, timeout_s: float) -> int:
         """Take rows, merge them, and rate what changed when it is time. The number of rows taken."""
@@ -84,7 +87,12 @@ class RateStage:
         rows: list[RatedRow] = []
         for partition, rater in self._raters.items():
             if partition not in self._quiet:
-                rows += rater.rate()
+                rated = rater.rate()
+                if partition not in self._swept:
+                    # Before the new rows: whoever adds up `usage.rated` must not see an old price and its successor.
+                    rows += self._superseded(partition, rated)
+                    self._swept.add(partition)
+                rows += rated
         self._rated_at = time.monotonic()
         if not rows:
             return
@@ -95,6 +103,25 @@ class RateStage:
             self._producer.send(topic, msgspec.json.encode(row), "\x1f".join(place).encode(), partition)
         columns = rated_columns(rows)
         self._sent = self._inserting.submit(lambda: patiently(lambda: self._sink.insert_rated(columns), self._say))
+
+    def _superseded(self, partition: int, rated: list[RatedRow]) -> list[RatedRow]:
+        """Zero rows for what older catalogues rated of our accounts, and this full rating does not."""
+        generation, mine = self._catalogue.generation, self._owner_of(partition)
+        if generation <= 1:
+            return []
+        produced = {(row.account, row.segment_start, row.price, row.meter, row.opening, row.day) for row in rated}
+        old = patiently(lambda: rated_before(self._reader(), generation), self._say, self._consumer.keep_alive)
+        return [
+            taken_back(one, generation)
+            for one in old
+            if mine(one.account)
+            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day) not in produced
+        ]
+
+    def _reader(self) -> Client:
+        if self._reading is None:
+            self._reading = reader(self._settings.clickhouse)
+        return self._reading
 
     def _collect(self) -> None:
         if self._sent is not None:

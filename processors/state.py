@@ -63,7 +63,7 @@ class Slot(Protocol):
 
 def connect(url: str, timeout_s: int = 10) -> redis.Redis:
     """A client that never repeats a command by itself: only we know what a repeat would mean."""
-    return redis.Redis.from_url(  # type: ignore[no-any-return]
+    return redis.Redis.from_url(
         url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout_s, socket_connect_timeout=timeout_s
     )
 
@@ -98,7 +98,7 @@ class RedisSlot:
         with _retryable():
             for name, length in head.manifest.chunks().items():
                 pieces = [
-                    self._client.getrange(self._prefix + name, at, min(at + _PIECE_BYTES, length) - 1)
+                    bytes(self._client.getrange(self._prefix + name, at, min(at + _PIECE_BYTES, length) - 1))  # type: ignore[arg-type]
                     for at in range(0, length, _PIECE_BYTES)
                 ]
                 chunks[name] = b"".join(pieces)
@@ -131,7 +131,7 @@ class RedisSlot:
     def verify(self, offset: int | None) -> None:
         """An idle owner asks too: a rebalance may have passed it by."""
         with _retryable():
-            token, there = self._client.hmget(self._head, ["token", "offset"])  # type: ignore[misc]
+            token, there = self._client.hmget(self._head, ["token", "offset"])
         if token != self.token or (offset is not None and int(there or -1) != offset):
             raise FencedError(f"{self._prefix} has another owner")
 

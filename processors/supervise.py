@@ -134,14 +134,18 @@ class Supervisor:
     def _bury(self, child: _Child) -> None:
         child.process.join(5)
         self._children.remove(child)
-        if child.status:
-            self._past.messages += child.status.events
-            self._past.rows += child.status.rows
+        self._remember(child)
         now = time.monotonic()
         self._deaths.append(now)
         self._say(f"worker {child.process.pid} ended with exit code {child.process.exitcode}; starting another")
         if sum(now - at < _RESTARTS_S for at in self._deaths) > _RESTARTS_MAX:
             raise WorkersFailedError(f"workers ended {_RESTARTS_MAX + 1} times within {_RESTARTS_S:.0f} s")
+
+    def _remember(self, child: _Child) -> None:
+        """What a worker did still counts when it is gone, as far as it told."""
+        if child.status:
+            self._past.messages += child.status.events
+            self._past.rows += child.status.rows
 
     def _done(self) -> bool:
         """First every partition of events, then, looked at anew since then, every partition of windows."""
@@ -167,8 +171,10 @@ class Supervisor:
         for child in self._children:
             while child.process.is_alive():
                 try:
-                    if child.pipe.poll(_LOOK_S):
-                        child.pipe.recv()  # a full pipe would block its last words
+                    if child.pipe.poll(_LOOK_S):  # a full pipe would block its last words
+                        heard = child.pipe.recv()
+                        child.status = heard if isinstance(heard, Status) else child.status
                 except (EOFError, ConnectionResetError):
                     child.process.join(_LOOK_S)
+            self._remember(child)
         self._children = []

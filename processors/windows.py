@@ -103,7 +103,9 @@ class PartialTable:
         self.chunk_offsets: list[list[int]] = []  # unique: offset of the last member of each chunk of each row
         self.combinations: dict[tuple[str, int], int] = {}  # (subject, window) -> number of its series
         self._most_combined = self._most_members = 0
-        self._columns: dict[str, NDArray[Any]] = {name: np.empty(0, kind) for name, kind in self.dtype.descr}
+        self._columns: dict[str, NDArray[Any]] = {
+            name: np.empty(0, self.dtype[name]) for name in self.dtype.names or ()
+        }
         self._digests = np.empty(0, np.uint64)
         self._touched: list[Ints] = []
         self._saved_series = 0
@@ -180,7 +182,7 @@ class PartialTable:
         """
         n = len(chosen.offset)
         full = np.zeros(n, np.bool_)
-        if self._most_combined + n <= dimension_sets_max and self._most_members + n <= unique_max:
+        if self._most_members + n <= unique_max and self._combinations_fit(chosen, dimension_sets_max):
             return full, False  # nearly always: no need to look closer
         keys = [
             (self.series.get(one, -1) << 32) | number
@@ -191,6 +193,11 @@ class PartialTable:
         if self.aggregation == "unique":
             might |= self._members_full(chosen, rows, full, unique_max)
         return full, might
+
+    def _combinations_fit(self, chosen: Selection, most: int) -> bool:
+        """Whether the batch cannot cross the limit, by bounds that cost little; the second one is the tighter."""
+        room = most - self._most_combined
+        return len(chosen.series) <= room or len({one[1:] for one in chosen.series}) <= room
 
     def _combinations_full(self, chosen: Selection, rows: list[int | None], full: NDArray[np.bool_], most: int) -> bool:
         fresh: dict[tuple[str, int], set[Series]] = {}
@@ -210,8 +217,8 @@ class PartialTable:
         for at, row in enumerate(rows):
             events.setdefault((chosen.series[at], int(chosen.window[at])) if row is None else row, []).append(at)
         might = False
-        for row, places in events.items():
-            held = self.sets[row] if isinstance(row, int) else None
+        for place, places in events.items():
+            held = self.sets[place] if isinstance(place, int) else None
             if (held.count if held else 0) + len(places) <= most:
                 continue
             new = ~held.contains(chosen.member[places]) if held else np.ones(len(places), np.bool_)
@@ -234,8 +241,10 @@ class PartialTable:
             assert chosen.value is not None
             self._add(rows, chosen.value)
         elif self.aggregation == "min":
+            assert chosen.value is not None
             np.minimum.at(self._columns["value"], rows, chosen.value)
         elif self.aggregation == "max":
+            assert chosen.value is not None
             np.maximum.at(self._columns["value"], rows, chosen.value)
         elif self.aggregation == "latest":
             self._latest(rows, chosen)
@@ -353,7 +362,7 @@ class PartialTable:
     def closed(self, before_ms: int, published: int) -> NDArray[np.bool_]:
         """bool[rows]: closed by the clock *and* acknowledged by every output. Only these may be forgotten."""
         ends = self.column("window") + self.window_ms
-        return (ends <= before_ms) & (self.column("offset") < published)  # type: ignore[no-any-return]
+        return (ends <= before_ms) & (self.column("offset") < published)
 
     def without(self, gone: NDArray[np.bool_]) -> PartialTable:
         """A table of the other rows, and of the series that still have one. What had changed is forgotten."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import threading
 import time
 from multiprocessing.connection import Connection
 
@@ -35,23 +36,24 @@ class Worker:
 
     def __init__(self, settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
         self._settings, self._catalogue, self._parent = settings, catalogue, parent
-        self._stopping = self._looked = False
+        self._stop = threading.Event()  # set by a signal, too
+        self._looked = False
         self._events = self._rows = 0
         self._told_at = 0.0
 
     def stop(self) -> None:
         """Finish what is in hand, save it, and end."""
-        self._stopping = True
+        self._stop.set()
 
     def run(self) -> None:
         """Until stopped, by a signal, by the parent, or by the parent's end."""
-        while not self._stopping:
+        while not self._stop.is_set():
             meter = MeterStage(self._settings, self._catalogue)
             rate = RateStage(self._settings, self._catalogue)
             now, stall_ms = time.monotonic(), self._settings.processing.health_stall_ms
             self._watch = Progress(stall_ms, now), Progress(stall_ms, now)
             try:
-                while not self._stopping:
+                while not self._stop.is_set():
                     taken = meter.step(_IDLE_S)
                     rows = rate.step(0 if taken else _IDLE_S)
                     self._events += taken
@@ -83,8 +85,8 @@ class Worker:
 
     def _status(self, now: float, meter: MeterStage, rate: RateStage) -> Status:
         looks = [
-            watch.look(now, *stage.progress(), stage.trouble)
-            for watch, stage in zip(self._watch, (meter, rate), strict=True)
+            self._watch[0].look(now, *meter.progress(), meter.trouble),
+            self._watch[1].look(now, *rate.progress(), rate.trouble),
         ]
         health = next((one for one in looks if not one.healthy), looks[0])
         rated = rate.caught_up() if self._looked else []

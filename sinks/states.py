@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Context, Decimal
+from fractions import Fraction
 from functools import reduce
 from typing import Any
 
@@ -71,6 +72,13 @@ class State(msgspec.Struct):
                 half_up = (2 * abs(self.sum) + self.events) // (2 * self.events) if self.events else 0
                 return scaled(half_up if self.sum >= 0 else -half_up)
         raise ValueError(f"unknown aggregation {aggregation!r}")
+
+
+    def exact(self, aggregation: str) -> Decimal | Fraction:
+        """The quantity as prices take it: an average, which need not have a finite decimal form, is not rounded."""
+        if aggregation == "avg" and self.events:
+            return Fraction(self.sum, self.events * 10**SCALE)
+        return self.quantity(aggregation)
 
 
 def scaled(value: int) -> Decimal:

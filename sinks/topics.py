@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from config.settings import EMBEDDED_CLUSTER, Kafka
 from sinks.errors import Retryable
@@ -22,15 +22,19 @@ def admin(settings: Kafka) -> AdminClient:
     return AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 2})
 
 
-def topic_settings(settings: Kafka) -> dict[str, tuple[int, dict[str, str]]]:
-    """Partitions and settings of every topic, as `doctor` checks them and `create_topics` makes them."""
-    days = {"retention.ms": str(35 * _DAY_MS)}  # lateness plus the largest window plus skew, and a month to look back
+def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[int, dict[str, str]]]:
+    """Partitions and settings of every topic, as `doctor` checks them and `create_topics` makes them.
+
+    `log_reach_ms`: how far back a restore reads the events, lateness plus the largest window plus skew.
+    """
+    days = {"retention.ms": str(max(35 * _DAY_MS, log_reach_ms + 30 * _DAY_MS))}  # a month to look back beyond it
     kept = {"retention.ms": "-1"}
     compacted = {"cleanup.policy": "compact"}
+    stamped = {"message.timestamp.type": "LogAppendTime"}  # the clock is the broker's, not the producers'
     parts, accounts = settings.partitions, settings.windows_partitions
     return {
-        settings.events_topic: (parts, {**days, "message.timestamp.type": "LogAppendTime"}),
-        settings.windows_topic: (accounts, compacted),  # restart of the rate stage reads it whole
+        settings.events_topic: (parts, {**days, **stamped}),
+        settings.windows_topic: (accounts, {**compacted, **stamped}),  # restart of the rate stage reads it whole
         settings.rated_topic: (accounts, compacted),
         settings.alerts_topic: (1, kept),
         settings.late_topic: (parts, kept),  # what a customer used is kept until somebody deals with it
@@ -40,11 +44,11 @@ def topic_settings(settings: Kafka) -> dict[str, tuple[int, dict[str, str]]]:
     }
 
 
-def create_topics(settings: Kafka) -> list[str]:
+def create_topics(settings: Kafka, log_reach_ms: int = 0) -> list[str]:
     """Make the topics that are not there yet; returns their names. Never changes one that is there."""
     client = admin(settings)
     there = _metadata(client).topics
-    wanted = {name: spec for name, spec in topic_settings(settings).items() if name not in there}
+    wanted = {name: spec for name, spec in topic_settings(settings, log_reach_ms).items() if name not in there}
     made = []
     for name, (partitions, config) in wanted.items():
         new = NewTopic(name, partitions, settings.replication, config=config)

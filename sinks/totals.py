@@ -6,6 +6,7 @@ Every function takes a client whose database is ours (`sinks.clickhouse.reader`)
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -72,6 +73,7 @@ class DayTotal(msgspec.Struct, frozen=True):
     day: date
     quantity: Decimal
     events: int
+    exact: Decimal | Fraction  # the quantity as prices take it: an average unrounded
 
 
 def day_totals(client: Client, account: str, start: date, end: date) -> dict[str, list[DayTotal]]:
@@ -100,10 +102,12 @@ def day_totals(client: Client, account: str, start: date, end: date) -> dict[str
             states = {}
         today = State.of(row, fresh.get((meter, day), 0) if aggregation == "unique" else 0)
         states[aggregation] = states[aggregation].merge(today) if aggregation in states else today
+        quantity = total(merged.quantity(name) for name, merged in states.items())
         through = DayTotal(
             day=day,
-            quantity=total(merged.quantity(name) for name, merged in states.items()),
+            quantity=quantity,
             events=sum(merged.events for merged in states.values()),
+            exact=states[aggregation].exact(aggregation) if len(states) == 1 else quantity,
         )
         days = totals.setdefault(meter, [])
         if days and days[-1].day == day:

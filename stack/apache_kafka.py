@@ -84,7 +84,11 @@ def resolve(say: Callable[[str], None], meanwhile: Callable[[], None]) -> Path:
         if not intact(copy):
             raise Unavailable(f"Maven fetched other files than stack/kafka/jars.sha256 names; not using {copy.name}")
         shutil.rmtree(jars, ignore_errors=True)
-        copy.rename(jars)  # whole or not at all, whoever is killed when
+        try:
+            copy.rename(jars)  # whole or not at all, whoever is killed when
+        except OSError:
+            if not intact(jars):  # else somebody else fetched it at the same time
+                raise
     return jars
 
 

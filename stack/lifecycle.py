@@ -51,12 +51,22 @@ def up(
             start_new_session=True,
             env=with_checkout(os.environ),
         )
+    try:
+        return _follow(supervisor, state_dir, say)
+    except EOFError:
+        raise Ended(f"the supervisor ended with exit code {supervisor.wait()}; log: {log}{last_words(log)}") from None
+    except BaseException:  # Ctrl-C too: its pipes are closed, so it stops everything, and then nobody is left
+        supervisor.wait()
+        raise
+
+
+def _follow(supervisor: "subprocess.Popen[bytes]", state_dir: Path, say: Callable[[str], None]) -> Services:
+    """Pass on what a starting supervisor says until all is ready. EOFError: it ended without a word."""
     assert supervisor.stdin and supervisor.stdout
-    with supervisor.stdin, supervisor.stdout:  # leaving early closes them, and then the supervisor stops everything
+    with supervisor.stdin, supervisor.stdout:
         for line in supervisor.stdout:
             word = msgspec.json.decode(line, type=Word)
             if word.failed:
-                supervisor.wait()
                 raise ERRORS[word.kind](word.failed)
             if word.ready:
                 found = services(state_dir)
@@ -66,7 +76,7 @@ def up(
                 supervisor.returncode = 0  # it is not ours any more: Popen need not warn that it still runs
                 return found
             say(word.say)
-    raise Ended(f"the supervisor ended with exit code {supervisor.wait()}; log: {log}{last_words(log)}")
+    raise EOFError
 
 
 def down(state_dir: Path) -> bool:

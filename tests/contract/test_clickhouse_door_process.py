@@ -109,6 +109,11 @@ def test_what_is_no_request_ends_the_connection(door: RunningDoor, raw: bytes) -
     assert post(door.url, "SELECT 1").text == "1\n"
 
 
+def test_a_request_whose_headers_are_cut_short_is_not_run(door: RunningDoor) -> None:
+    assert exchange(door, b"POST /?query=DROP+TABLE+t HTTP/1.1\r\nHost: localhost\r\n") == b""
+    assert post(door.url, "EXISTS TABLE t").text == "1\n"
+
+
 def test_requests_follow_each_other_on_one_connection(door: RunningDoor) -> None:
     one = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\nSELECT 7"
     assert exchange(door, one + one + one).count(b"\r\n\r\n7\n") == 3

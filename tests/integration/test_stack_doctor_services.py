@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import redis
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # it is public
 
 from config.settings import ClickHouse, Kafka, Redis
 from stack.doctor import check_broker, check_clickhouse, check_redis

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,27 @@ def test_up_leaves_services_that_down_ends(state: Path) -> None:
     processes = watch(services)
     assert stack.down(state)
     assert all_end(processes)
+    assert stack.services(state) is None
+    assert not stack.down(state)
+
+
+def test_a_whole_stack_answers(state: Path) -> None:
+    services = stack.up(state)
+    assert {*services.environ} == {
+        "TOLLSTREAM_KAFKA__BOOTSTRAP",
+        "TOLLSTREAM_REDIS__URL",
+        "TOLLSTREAM_CLICKHOUSE__URL",
+    }
+    with urllib.request.urlopen(f"{services.environ['TOLLSTREAM_CLICKHOUSE__URL']}/ping") as answer:  # noqa: S310
+        assert answer.read().strip() == b"Ok."
+
+
+def test_ctrl_c_while_starting_leaves_nothing(state: Path) -> None:
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stack.up(state, only=["redis"], say=interrupt)
     assert stack.services(state) is None
     assert not stack.down(state)
 

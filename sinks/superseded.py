@@ -1,0 +1,30 @@
+"""Rated rows of older catalogues, which a re-rate must take back where it no longer produces them."""
+
+from datetime import date
+from decimal import Decimal
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from sinks.reading import rows
+
+
+class RatedKey(msgspec.Struct, frozen=True):
+    """The key of a rated row, and what it said of the currency."""
+
+    account: str
+    period_start: date
+    segment_start: date
+    price: str
+    meter: str
+    opening: bool
+    day: date
+    currency: str
+
+
+def rated_before(client: Client, generation: int) -> list[RatedKey]:
+    """Keys whose newest row is of an older generation and says anything but zero. Raises the client's errors."""
+    query = """SELECT account, period_start, segment_start, price, meter, toBool(opening) AS opening, day, currency
+        FROM rated_rows FINAL
+        WHERE generation < {generation:UInt64} AND (amount IS NULL OR amount != {zero:Decimal(76, 30)})"""
+    return [RatedKey(**row) for row in rows(client, query, {"generation": generation, "zero": Decimal(0)})]
