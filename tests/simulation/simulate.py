@@ -88,6 +88,7 @@ class World:
     # -- the services' side
 
     def fault(self, call: str) -> str:
+        self.seen[f"call {call}"] += 1
         if self.calm:
             return ""
         found = self.rng.choices([name for name, _ in _FAULTS], [share for _, share in _FAULTS])[0]
@@ -474,15 +475,15 @@ def _frozen(row: WindowRow) -> tuple[Any, ...]:
 
 
 @contextlib.contextmanager
-def small() -> Iterator[None]:
-    """Chunks, pieces, frames and logs so small that a short run fills many of them."""
+def small(seed: int) -> Iterator[None]:
+    """Chunks, pieces and frames so small that a short run fills many of them; compactions seldom, often or always."""
     with contextlib.ExitStack() as until:
         for name, value in {
             "windows.CHUNK_MEMBERS": 3,
             "outputs.CHUNK_MEMBERS": 3,
             "checkpoint.HOUR_PIECE_BYTES": 80,
             "checkpoint._FRAME_BYTES": 300,
-            "checkpoint._COMPACT_FLOOR_BYTES": 500,
+            "checkpoint._COMPACT_FLOOR_BYTES": (500, 0, -1_000_000)[seed % 3],
         }.items():
             until.enter_context(mock.patch(f"processors.{name}", value))
         until.enter_context(mock.patch("processors.owner.Decoder", _decoder))
@@ -501,7 +502,7 @@ def _decoder(catalogue: Catalogue, limits: Limits, skew_ms: int) -> Decoder:
 
 def simulate(seed: int, variants: frozenset[str] = frozenset()) -> tuple[World, list[str]]:
     """One run: its world and what it violated."""
-    with small():
+    with small(seed):
         world = World(seed, variants)
         return world, world.run()
 

@@ -19,7 +19,7 @@ from processors.meter import Batch, Letter, PartitionState
 from processors.windows import PartialTable
 from tests.simulation.simulate import simulate
 
-SEEDS = range(1, 251)
+SEEDS = range(1, 301)
 VARIANT_SEEDS = range(1, 81)
 
 Change = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -167,8 +167,8 @@ def test_i5_catches_limits_looked_at_once_a_batch() -> None:
 def the_version_of_one_partial() -> Iterator[None]:
     apply = Merged._apply
 
-    def versioned(self: Merged, row: outputs.WindowRow, held: list[int]) -> None:
-        apply(self, row, held)
+    def versioned(self: Merged, row: outputs.WindowRow, *moved: int) -> None:
+        apply(self, row, *moved)
         for days in self.days.values():
             for state in days.values():
                 state.versions = row.offset + 1

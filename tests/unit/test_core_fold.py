@@ -65,9 +65,7 @@ def test_i1_i2_verdicts_and_totals_equal_a_naive_recount(seed: int, limits: Limi
     assert sum(row.events for row in found) == sum(held.events for held in oracle.states.values())
 
 
-@given(SEED, LIMITS)
-@runs
-def test_i5_one_event_at_a_time_says_the_same_as_any_batches(seed: int, limits: Limits) -> None:
+def check_cuts(seed: int, limits: Limits) -> None:
     rng = random.Random(seed)
     log = make_log(rng, 40)
     plain, letters = folded(log, limits, cut(log, rng, 1))
@@ -79,6 +77,12 @@ def test_i5_one_event_at_a_time_says_the_same_as_any_batches(seed: int, limits: 
         assert sorted(said, key=lambda one: (one.offset, one.index)) == sorted(
             letters, key=lambda one: (one.offset, one.index)
         )
+
+
+@given(SEED, LIMITS)
+@runs
+def test_i5_one_event_at_a_time_says_the_same_as_any_batches(seed: int, limits: Limits) -> None:
+    check_cuts(seed, limits)
 
 
 @given(SEED, LIMITS, st.integers(300, 10_000))
@@ -123,7 +127,8 @@ def test_i5_catches_a_limit_that_is_looked_at_once_a_batch() -> None:
         mock.patch.object(PartialTable, "refused", lambda *args: (refused(*args)[0], False)),
         pytest.raises(AssertionError),
     ):
-        test_i5_one_event_at_a_time_says_the_same_as_any_batches()
+        for seed in range(20):
+            check_cuts(seed, Limits(unique_max=3, dimension_sets_max=2))
 
 
 def test_a_batch_in_which_nothing_is_accepted_is_counted() -> None:
