@@ -62,6 +62,8 @@ class Owner:
         self._again: list[WindowRow] = []
         self._saved_published = 0
         self._ahead: list[Write] = []  # chunks that the next checkpoint names
+        self._taken: Mark | None = None  # waits for its acknowledgements
+        self._marked = -1  # offset of the last one handed out: an idle partition repeats none
 
     def _empty(self) -> None:
         limits = self.settings.limits
@@ -207,11 +209,19 @@ class Owner:
         self.published = max(self.published, through)
 
     def mark(self) -> Mark | None:
-        """What is true now, if all of it is checkpointed and acknowledged."""
-        if self.restoring or self.published != self.state.offset or self.state.offset != self._recorder.committed:
+        """Call it now and then, right after `checkpoint`. It takes a mark, and hands it out once it is acknowledged.
+
+        Under steady load there is always something on its way, so what is true now is never acknowledged yet.
+        """
+        at = self.state.offset
+        if self._taken is None and not self.restoring and at == self._recorder.committed and at != self._marked:
+            ledger = msgspec.structs.replace(self.state.ledger)
+            self._taken = Mark(at, self.state.clock_ms, ledger, self.state.open_digest())
+        if self._taken is None or self._taken.offset > self.published:
             return None
-        ledger = msgspec.structs.replace(self.state.ledger)
-        return Mark(self.state.offset, self.state.clock_ms, ledger, self.state.open_digest())
+        taken, self._taken = self._taken, None
+        self._marked = taken.offset
+        return taken
 
 
 def _cut(batch: Batch, at: int) -> tuple[Batch, Batch]:

@@ -274,7 +274,6 @@ class MeterProcess:
         self.phase = "begin"
         self.at = 0
         self.pending = 0
-        self.marked = -1
         self.through: int | None = None
 
     # LogView
@@ -405,8 +404,7 @@ class MeterProcess:
 
     def _send_mark(self) -> None:
         mark = self.owner.mark()
-        if mark is not None and mark.offset != self.marked:
-            self.marked = mark.offset
+        if mark is not None:
             self.world.send("kafka", self, lambda: self.world.marks.__setitem__(self.partition, mark), lambda: None)
 
     def _verify(self) -> None:

@@ -302,6 +302,26 @@ def test_a_damaged_state_is_rebuilt_from_the_log(place: Place, name: str) -> Non
     assert said(through(owner, place.log, 0)) == [("hours", 0, 0, 1), ("hours", 1, 0, 0)]
 
 
+def test_marks_are_made_under_steady_load(place: Place) -> None:
+    """There is always a checkpoint on its way: a mark is of the one before."""
+    for at_h in range(12):
+        place.log.add("b", at_h, str(at_h))
+    owner, marks, flying = place.begun(0), [], 0
+    for at in range(12):
+        owner.fold(place.log.batch(at, at + 1))
+        owner.acknowledged(flying)
+        released = owner.checkpoint()
+        assert released is not None
+        flying = released.through
+        marks.append(owner.mark())
+    made = [mark for mark in marks if mark is not None]
+    assert len(made) >= 5
+    for mark in made:
+        place.store.lose()
+        place.log.marked = mark
+        restored(place)
+
+
 # -- ownership
 
 
