@@ -37,7 +37,7 @@ class PartitionConsumer:
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "queued.min.messages": 200_000,
-                "queued.max.messages.kbytes": 131_072,
+                "queued.max.messages.kbytes": 65_536,
                 "fetch.queue.backoff.ms": 2,  # the default of 1000 starves a short queue
                 "log_level": 2,
             }

@@ -176,6 +176,8 @@ class Supervisor:
                     # As safe as any other death: what it had in hand is folded again by the next owner.
                     self._say(f"worker {child.process.pid} could not save all within {_DRAIN_S:.0f} s and is killed")
                     child.process.kill()
+                    child.process.join()
+                    break
                 try:
                     if child.pipe.poll(_LOOK_S):  # a full pipe would block its last words
                         heard = child.pipe.recv()
