@@ -43,7 +43,7 @@ def differences(client: Client, truth: Mapping[str, Any]) -> list[str]:
     """Where the ledger, any hourly total, or the quantity rated of a meter is not what the truth says, in words."""
     found = compare_ledger(truth, msgspec.to_builtins(queries.ledger(client)))
     query = "SELECT meter, sum(toDecimal256(quantity, 12)) FROM rated_usage GROUP BY meter"
-    rated = {meter: quantity for meter, quantity in client.query(query).result_rows}
+    rated: dict[str, Decimal] = dict(map(tuple, client.query(query).result_rows))
     for meter, table in truth["meters"].items():
         records = queries.usage(client, meter, group_by=("subject", *table["dimensions"]))
         found += map(str, compare_usage(truth, meter, [msgspec.to_builtins(record) for record in records]))

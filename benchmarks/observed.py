@@ -49,21 +49,22 @@ def work(settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
     """Entry point of the process, in the place of `processors.worker.work`."""
     report = Report(os.getpid(), Spent(), Spent())
     directory = Path(os.environ[REPORTS])
+    profile = cProfile.Profile(time.thread_time) if os.environ.get(PROFILE) else None
     with (
-        patch.object(MeterStage, "step", _timed(MeterStage.step, report, report.meter)),
-        patch.object(RateStage, "step", _timed(RateStage.step, report, report.rate)),
+        patch.object(MeterStage, "step", _timed(MeterStage.step, report, report.meter, profile)),
+        patch.object(RateStage, "step", _timed(RateStage.step, report, report.rate, None)),
     ):
-        if os.environ.get(PROFILE):
-            profile = cProfile.Profile()
-            profile.runcall(worker.work, settings, catalogue, parent)
-            profile.dump_stats(directory / f"{report.pid}.prof")
-        else:
-            worker.work(settings, catalogue, parent)
+        worker.work(settings, catalogue, parent)
+    if profile is not None:
+        profile.disable()
+        profile.dump_stats(directory / f"{report.pid}.prof")
     report.peak_bytes = peak_resident_bytes(report.pid)
     (directory / f"{report.pid}.json").write_bytes(msgspec.json.encode(report))
 
 
-def _timed(step: Callable[[Stage, float], int], report: Report, spent: Spent) -> Callable[[Stage, float], int]:
+def _timed(
+    step: Callable[[Stage, float], int], report: Report, spent: Spent, profile: cProfile.Profile | None
+) -> Callable[[Stage, float], int]:
     events = spent is report.meter
 
     def run(stage: Stage, timeout_s: float) -> int:
@@ -72,6 +73,8 @@ def _timed(step: Callable[[Stage, float], int], report: Report, spent: Spent) ->
         taken = step(stage, timeout_s)
         if taken and events and not report.first_at_s:
             report.first_at_s, report.first_cpu_s = wall_s, before_s
+            if profile is not None:
+                profile.enable()  # from here on: start-up and waiting for the group are no work
         if report.first_at_s:
             now_s = time.monotonic()
             spent.wall_s += now_s - wall_s

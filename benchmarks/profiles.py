@@ -11,7 +11,7 @@ _SHOWN = 30
 
 
 class Line(msgspec.Struct):
-    """A function in all workers together. Seconds are wall time under the profiler: good for order, not for size."""
+    """A function in the main threads of all workers, CPU seconds under the profiler: for order, not for size."""
 
     function: str
     calls: int
@@ -20,7 +20,7 @@ class Line(msgspec.Struct):
 
 
 def lines(paths: Sequence[Path]) -> list[Line]:
-    """The functions with the most time of their own, most first. Calls into C count to the function that is called."""
+    """The functions with the most time of their own, most first. C functions stand for themselves."""
     if not paths:
         return []
     found: list[Line] = []

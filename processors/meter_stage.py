@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from edge.murmur2 import partition_of
 
 from config.catalogue import Catalogue
 from config.settings import Settings
+from edge.murmur2 import partition_of
 from processors.columns import ledger_columns, letter_columns, usage_columns
 from processors.consume import PartitionConsumer
 from processors.health import past_the_end
@@ -103,10 +103,9 @@ class MeterStage:
                 self._first_end.setdefault(partition, owner.state.offset)
         self._since_checkpoint += count
         now = time.monotonic()
-        waited_ms = (now - self._checkpoint_at) * 1000
-        if self._since_checkpoint >= self._processing.checkpoint_events or (
-            waited_ms >= self._processing.checkpoint_interval_ms
-        ):
+        behind = self._processing.behind_factor if self.progress()[1] else 1
+        due_at = self._checkpoint_at + self._processing.checkpoint_interval_ms * behind / 1000
+        if self._since_checkpoint >= self._processing.checkpoint_events or now >= due_at:
             self._checkpoint()
         self._producer.poll()
         return count
@@ -233,6 +232,11 @@ class MeterStage:
         """(a number that grows with work done, whether the log has more)."""
         position = sum(owner.state.offset for owner in self._owners.values())
         return position, not self._consumer.at_end.issuperset(self._owners)
+
+    @property
+    def owned(self) -> int:
+        """How many partitions are ours."""
+        return len(self._owners)
 
     def caught_up(self) -> list[int]:
         """Partitions of which all that was there when the end was first reached is processed and acknowledged."""

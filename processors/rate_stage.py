@@ -76,8 +76,10 @@ class RateStage:
             self._raters[partition].add([_DECODER.decode(value) for value in values if value is not None])
             count += len(messages)
         self._quiet -= self._consumer.at_end
-        waited_ms = (time.monotonic() - self._rated_at) * 1000
-        if waited_ms >= self._settings.processing.rate_interval_ms and (self._sent is None or self._sent.done()):
+        processing = self._settings.processing
+        behind = processing.behind_factor if self.progress()[1] else 1
+        due_at = self._rated_at + processing.rate_interval_ms * behind / 1000
+        if time.monotonic() >= due_at and (self._sent is None or self._sent.done()):
             self._emit()
         return count
 

@@ -89,6 +89,8 @@ class Worker:
             self._watch[1].look(now, *rate.progress(), rate.trouble),
         ]
         health = next((one for one in looks if not one.healthy), looks[0])
+        if health.healthy and not meter.owned:
+            health = Health(True, "no partitions are ours yet")
         rated = rate.caught_up() if self._looked else []
         return Status(health, meter.caught_up(), rated, self._looked, self._events, self._rows)
 
