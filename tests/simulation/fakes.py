@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -63,11 +64,18 @@ class FakeSlot:
     """The semantics of RedisSlot and its scripts. `fault(call)` names what goes wrong with a call:
 
     "" nothing; "refused" it never arrives; "lost" it arrives and its answer does not; "torn" the script fails half way
-    (of a write only: some chunks are written, the head is not); "before" and "after" the process dies around it.
+    (of a write only: some chunks are written, the head is not); "late" the caller gives up, and a write arrives when
+    the network likes, through `later`; "before" and "after" the process dies around it.
     """
 
-    def __init__(self, store: SlotStore, rng: random.Random, fault: Callable[[str], str] = lambda call: "") -> None:
-        self.store, self.rng, self.fault = store, rng, fault
+    def __init__(
+        self,
+        store: SlotStore,
+        rng: random.Random,
+        fault: Callable[[str], str] = lambda call: "",
+        later: Callable[[Callable[[], object]], None] = lambda write: None,
+    ) -> None:
+        self.store, self.rng, self.fault, self.later = store, rng, fault, later
         self.token = b""
 
     def claim(self, generation: int) -> Head | None:
@@ -90,7 +98,8 @@ class FakeSlot:
         )
 
     def write(self, checkpoint: Checkpoint) -> None:
-        self._call("write", lambda: self._write(checkpoint, len(checkpoint.writes)), lambda: self._torn(checkpoint))
+        now = copy.copy(self)  # with the token of now, for a write that arrives late
+        self._call("write", lambda: now._write(checkpoint, len(checkpoint.writes)), lambda: self._torn(checkpoint))
 
     def _torn(self, checkpoint: Checkpoint) -> None:
         self._write(checkpoint, self.rng.randint(0, len(checkpoint.writes)), torn=True)
@@ -118,7 +127,8 @@ class FakeSlot:
             now.chunks.pop(name, None)
 
     def put(self, chunk: Write) -> None:
-        self._call("put", lambda: self._put(chunk))
+        now = copy.copy(self)
+        self._call("put", lambda: now._put(chunk))
 
     def _put(self, chunk: Write) -> None:
         self._owned()
@@ -151,7 +161,9 @@ class FakeSlot:
         fault = self.fault(name)
         if fault == "before":
             raise CrashError(f"before {name}")
-        if fault == "refused":
+        if fault == "late" and name in ("write", "put"):
+            self.later(does)
+        if fault in ("refused", "late"):
             raise Retryable(f"{name} never arrived", 1)
         if fault == "torn" and torn is not None:
             return torn()

@@ -17,7 +17,7 @@ from processors import checkpoint, outputs
 from processors.merge import Merged
 from processors.meter import Batch, Letter, PartitionState
 from processors.windows import PartialTable
-from tests.simulation.simulate import simulate
+from tests.simulation.simulate import main, simulate
 
 SEEDS = range(1, 301)
 VARIANT_SEEDS = range(1, 81)
@@ -183,3 +183,22 @@ def test_i6_rated_days_and_the_opening_row_add_up_to_the_price_and_the_preview(f
 
 def test_i6_catches_the_version_of_one_partial() -> None:
     assert caught(("I6",), change=the_version_of_one_partial)
+
+
+def test_a_seed_replays_the_same_run() -> None:
+    one, other = simulate(11)[0], simulate(11)[0]
+    assert one.seen == other.seen
+    assert one.usage.rows == other.usage.rows
+
+
+def test_a_failing_seed_prints_how_to_replay_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["simulate", "--start", "1", "--seeds", "20"])
+    with no_republishing():
+        assert main() == 1
+    said = capsys.readouterr().out
+    assert "I2:" in said
+    assert "replay: python -m tests.simulation.simulate --seed " in said
+    monkeypatch.setattr("sys.argv", ["simulate", "--seed", "11"])
+    assert main() == 0
