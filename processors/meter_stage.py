@@ -70,7 +70,10 @@ class MeterStage:
             slot = RedisSlot(self._redis, self._topic_id, partition)
             log = _KafkaLog(self, partition)
             owner = Owner(slot, log, self._catalogue, self._settings, self._topic_id, partition)
-            starts[partition] = patiently(owner.begin, self._say)
+            try:
+                starts[partition] = patiently(owner.begin, self._say)
+            except FencedError as error:
+                raise LostPartitionError(f"partition {partition}: {error}") from error
             self._check_end(partition, starts[partition])
             self._owners[partition] = owner
         return starts
@@ -228,15 +231,9 @@ class MeterStage:
 
     # -- what others ask
 
-    def progress(self) -> tuple[int, bool]:
-        """(a number that grows with work done, whether the log has more)."""
-        position = sum(owner.state.offset for owner in self._owners.values())
-        return position, not self._consumer.at_end.issuperset(self._owners)
-
-    @property
-    def owned(self) -> int:
-        """How many partitions are ours."""
-        return len(self._owners)
+    def progress(self) -> tuple[dict[int, int], set[int]]:
+        """(the position of each partition, those whose log has more)."""
+        return {p: owner.state.offset for p, owner in self._owners.items()}, set(self._owners) - self._consumer.at_end
 
     def caught_up(self) -> list[int]:
         """Partitions of which all that was there when the end was first reached is processed and acknowledged."""

@@ -128,7 +128,7 @@ class Owner:
         if offset < low:
             raise LogTooShortError(
                 f"partition {self.partition}: {why} offset {offset}, but the log begins at {low}: messages "
-                f"{offset} to {low - 1} are gone. Restore them, or set processing.start_at to accept the loss"
+                f"{offset} to {low - 1} are gone. Restore the topic from a backup; nothing is skipped by itself"
             )
 
     @property
@@ -165,7 +165,7 @@ class Owner:
             raise LogTooShortError(
                 f"partition {self.partition}: the state folded again through offset {mark.offset} is not the one that "
                 f"was there ({digest} for {mark.digest}): the log or the catalogue changed. "
-                "Restore a backup of Redis, or set processing.start_at and empty the tables"
+                "Restore a backup of Redis; nothing is guessed"
             )
         self.state.offset, self.state.ledger = mark.offset, msgspec.structs.replace(mark.ledger)
         self.published = mark.offset

@@ -47,6 +47,7 @@ class _Child:
         self.process.start()
         theirs.close()
         self.status: Status | None = None
+        self.heard_at = time.monotonic()
 
     def tell(self, word: str) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # dead already, which `_listen` sees
@@ -85,7 +86,7 @@ class Supervisor:
 
     def tally(self) -> Tally:
         known = [child.status for child in self._children if child.status]
-        ill = next((one.health for one in known if not one.health.healthy), None)
+        ill = next((one.health for one in known if not one.health.healthy), None) or self._silence()
         return Tally(
             workers=len(self._children),
             messages=self._past.messages + sum(one.events for one in known),
@@ -95,6 +96,14 @@ class Supervisor:
             restarts=len(self._deaths),
             health=ill or (known[0].health if known else Health()),
         )
+
+    def _silence(self) -> Health | None:
+        """A worker that waits for a service without end tells us nothing at all."""
+        now, stall_s = time.monotonic(), self._settings.processing.health_stall_ms / 1000
+        for child in self._children:
+            if now - child.heard_at > stall_s:
+                return Health(False, f"worker {child.process.pid} has said nothing for {now - child.heard_at:.0f} s")
+        return None
 
     def run(self, *, until_caught_up: bool, watch: Callable[[Tally], None]) -> None:
         """Until stopped, or until all that was on the topics at the start is processed, rated and acknowledged."""
@@ -125,7 +134,7 @@ class Supervisor:
             if isinstance(heard, str):
                 self._say(heard)
                 continue
-            child.status = heard
+            child.status, child.heard_at = heard, time.monotonic()
             self._metered.update(heard.metered)
             if heard.looked:
                 self._rated.update(heard.rated)

@@ -50,8 +50,8 @@ class Worker:
         while not self._stop.is_set():
             meter = MeterStage(self._settings, self._catalogue)
             rate = RateStage(self._settings, self._catalogue)
-            now, stall_ms = time.monotonic(), self._settings.processing.health_stall_ms
-            self._watch = Progress(stall_ms, now), Progress(stall_ms, now)
+            stall_ms = self._settings.processing.health_stall_ms
+            self._watch = Progress(stall_ms), Progress(stall_ms)
             try:
                 while not self._stop.is_set():
                     taken = meter.step(_IDLE_S)
@@ -89,8 +89,6 @@ class Worker:
             self._watch[1].look(now, *rate.progress(), rate.trouble),
         ]
         health = next((one for one in looks if not one.healthy), looks[0])
-        if health.healthy and not meter.owned:
-            health = Health(True, "no partitions are ours yet")
         rated = rate.caught_up() if self._looked else []
         return Status(health, meter.caught_up(), rated, self._looked, self._events, self._rows)
 

@@ -141,7 +141,9 @@ class Pipeline:
         kafka = self.settings.kafka
         config = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
         client = admin(kafka)
-        client.create_topics([NewTopic(kafka.events_topic, PARTITIONS, 1, config=config)])[kafka.events_topic].result(30)
+        client.create_topics([NewTopic(kafka.events_topic, PARTITIONS, 1, config=config)])[kafka.events_topic].result(
+            30
+        )
 
     def publish(self, catalogue: Catalogue) -> Catalogue:
         """As the next generation. It is now long before any event, so that what comes next is always the future."""
