@@ -25,9 +25,9 @@ from processors.health import past_the_end
 from processors.meter import Batch
 from processors.outputs import Released
 from processors.owner import Mark, Owner
+from processors.partials import DamagedError
 from processors.patience import patiently
 from processors.state import FencedError, RedisSlot, connect
-from processors.windows import DamagedError
 from sinks.clickhouse import ClickHouseSink
 from sinks.topics import DurableProducer, ends_are_trusted, partition_count, read_to_end, topic_id
 

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from processors.meter import MeterKey, PartitionState
-from processors.windows import CHUNK_MEMBERS, Ints, PartialTable
+from processors.partials import CHUNK_MEMBERS, PartialTable
+from processors.windows import Ints
 
 GENERATION = 0  # of partials: no repair has raised it yet; row version = generation << 64 | offset
 

@@ -17,8 +17,8 @@ from processors.events import Decoder
 from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
 from processors.outputs import Released, WindowRow, changed_rows, unpublished_rows
+from processors.partials import DamagedError
 from processors.state import Slot
-from processors.windows import DamagedError
 
 
 class Mark(msgspec.Struct):

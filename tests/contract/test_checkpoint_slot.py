@@ -11,8 +11,8 @@ import redis
 
 from processors.checkpoint import HOUR_PIECE_BYTES, Checkpoint, Head, Manifest, Write
 from processors.meter import Ledger
+from processors.partials import DamagedError
 from processors.state import FencedError, OlderCatalogueError, RedisSlot, Slot, connect
-from processors.windows import DamagedError
 from sinks.errors import Retryable
 from tests.simulation.fakes import FakeSlot, SlotStore
 

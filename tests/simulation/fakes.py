@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from processors.checkpoint import Checkpoint, Head, Snapshot, Write
+from processors.partials import DamagedError
 from processors.state import FencedError, OlderCatalogueError
-from processors.windows import DamagedError
 from sinks.errors import Retryable
 
 _ENCODE, _DECODE = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Head).decode

@@ -27,9 +27,9 @@ from processors.events import Decoder
 from processors.meter import Batch, Letter
 from processors.outputs import Released, WindowRow
 from processors.owner import LogTooShortError, Mark, Owner
+from processors.partials import DamagedError
 from processors.rate import RatedRow, Rater
 from processors.state import FencedError
-from processors.windows import DamagedError
 from sinks.errors import Retryable
 from tests.simulation.fakes import CrashError, FakeSlot, SlotStore, Topic, VersionedTable
 from tests.simulation.logs import CATALOGUE, SKEW_MS, make_log
@@ -492,7 +492,7 @@ def small(seed: int) -> Iterator[None]:
     """Chunks, pieces and frames so small that a short run fills many of them; compactions seldom, often or always."""
     with contextlib.ExitStack() as until:
         for name, value in {
-            "windows.CHUNK_MEMBERS": 3,
+            "partials.CHUNK_MEMBERS": 3,
             "outputs.CHUNK_MEMBERS": 3,
             "checkpoint.HOUR_PIECE_BYTES": 80,
             "checkpoint._FRAME_BYTES": 300,

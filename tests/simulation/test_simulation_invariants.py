@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from processors import checkpoint, outputs
+from processors.limits import refused_by
 from processors.merge import Merged
 from processors.meter import Batch, Letter, PartitionState
-from processors.windows import PartialTable
 from tests.simulation.simulate import main, simulate
 
 SEEDS = range(1, 301)
@@ -145,8 +145,7 @@ def the_clock_of_the_batch() -> Iterator[None]:
 
 @contextlib.contextmanager
 def limits_looked_at_once_a_batch() -> Iterator[None]:
-    refused = PartialTable.refused
-    with mock.patch.object(PartialTable, "refused", lambda *args: (refused(*args)[0], False)):
+    with mock.patch("processors.meter.refused_by", lambda *args: (refused_by(*args)[0], False)):
         yield
 
 

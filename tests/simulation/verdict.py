@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 
 from config.catalogue import Catalogue
-from processors import windows
+from processors import partials
 from processors.events import Decoder
 from processors.meter import Batch, Letter, PartitionState
 from processors.outputs import WindowRow, unpublished_rows
@@ -31,7 +31,7 @@ def row_faults(oracle: Oracle, row: WindowRow) -> list[str]:
     if row.chunk:
         last = max(oracle.history.get(key, {0: State()}))
         members = oracle.history.get(key, {}).get(last, State()).members
-        size = windows.CHUNK_MEMBERS
+        size = partials.CHUNK_MEMBERS
         within = [m for m in members[size * (row.chunk - 1) : size * row.chunk] if m[1] <= row.offset]
         wanted: Any = (b"".join(map(member_bytes, [value for value, _ in within])), {within[-1][1]} if within else {-1})
         said: Any = (row.members, {row.offset})

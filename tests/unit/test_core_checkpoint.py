@@ -13,7 +13,7 @@ from config.settings import Limits
 from processors.checkpoint import Checkpoint, Head, Manifest, Recorder, Snapshot, encode_frame, frames, load
 from processors.events import Decoder
 from processors.meter import PartitionState
-from processors.windows import DamagedError
+from processors.partials import DamagedError
 from tests.simulation.fakes import FakeSlot, SlotStore
 from tests.simulation.logs import CATALOGUE, SKEW_MS, make_log
 from tests.simulation.simulate import batch_of

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from config.settings import Limits
 from processors.checkpoint import Recorder, load
 from processors.events import Decoder
+from processors.limits import refused_by
 from processors.meter import Batch, Letter, PartitionState
 from processors.outputs import WindowRow, unpublished_rows
-from processors.windows import PartialTable
 from tests.simulation.fakes import FakeSlot, SlotStore
 from tests.simulation.logs import CATALOGUE, SKEW_MS, make_log
 from tests.simulation.oracle import Message, Oracle
@@ -122,9 +122,8 @@ def test_i5_a_state_that_was_saved_and_loaded_goes_on_the_same(seed: int, limits
 
 
 def test_i5_catches_a_limit_that_is_looked_at_once_a_batch() -> None:
-    refused = PartialTable.refused
     with (
-        mock.patch.object(PartialTable, "refused", lambda *args: (refused(*args)[0], False)),
+        mock.patch("processors.meter.refused_by", lambda *args: (refused_by(*args)[0], False)),
         pytest.raises(AssertionError),
     ):
         for seed in range(20):

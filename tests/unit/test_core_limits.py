@@ -10,9 +10,10 @@ import pytest
 
 from config.catalogue import Catalogue, EventType, Meter
 from config.settings import Limits
+from processors import meter
 from processors.events import Decoder
+from processors.limits import refused_by
 from processors.meter import Batch, Letter, PartitionState
-from processors.windows import PartialTable
 
 HOUR_MS = 3_600_000
 NOON_MS = 1_793_620_800_000
@@ -79,13 +80,12 @@ def test_i7_a_window_takes_unique_max_values_and_no_more() -> None:
     ],
 )
 def test_i7_catches_no_limit_and_a_limit_looked_at_once_a_batch(test: object) -> None:
-    refused = PartialTable.refused
     broken = (
-        lambda self, chosen, *_: (np.zeros(len(chosen.offset), np.bool_), False),
-        lambda *args: (refused(*args)[0], False),
+        lambda _table, chosen, *_: (np.zeros(len(chosen.offset), np.bool_), False),
+        lambda *args: (refused_by(*args)[0], False),
     )
     for variant in broken:
-        with mock.patch.object(PartialTable, "refused", variant), pytest.raises(AssertionError):
+        with mock.patch.object(meter, "refused_by", variant), pytest.raises(AssertionError):
             test()  # type: ignore[operator]
 
 

@@ -30,7 +30,7 @@ def released(seed: int) -> tuple[list[WindowRow], Oracle]:
     log = make_log(rng, 40)
     state = PartitionState(CATALOGUE, Limits(), Decoder(CATALOGUE, Limits(), SKEW_MS))
     rows = []
-    with mock.patch("processors.windows.CHUNK_MEMBERS", 2), mock.patch("processors.outputs.CHUNK_MEMBERS", 2):
+    with mock.patch("processors.partials.CHUNK_MEMBERS", 2), mock.patch("processors.outputs.CHUNK_MEMBERS", 2):
         for start in range(0, 40, 3):
             state.fold(batch_of(log[start : start + 3]))
             rows += changed_rows(state, "T", 0)

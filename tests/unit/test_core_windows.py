@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.windows import DamagedError, PartialTable, Selection, window_start_ms
+from processors.partials import DamagedError, PartialTable
+from processors.windows import Selection, window_start_ms
 
 HOUR_MS = 3_600_000
 AGGREGATIONS = ["count", "sum", "avg", "min", "max", "latest", "unique"]
@@ -110,7 +111,7 @@ def test_the_latest_value_is_that_of_the_highest_time_and_identity() -> None:
 @few
 def test_what_is_packed_comes_back(aggregation: str, batches: list[list[Any]], every: int, data: st.DataObject) -> None:
     """Incremental packs, some of them never committed and so packed again; then further folds on the copy."""
-    with mock.patch("processors.windows.CHUNK_MEMBERS", 3):
+    with mock.patch("processors.partials.CHUNK_MEMBERS", 3):
         table, frames, offset = PartialTable(aggregation, HOUR_MS), [], 0
         for number, batch in enumerate(batches):
             table.fold(selection(batch, offset))
