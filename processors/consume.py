@@ -20,8 +20,8 @@ class PartitionConsumer:
         self._topic, self._assigned, self._dropped = topic, assigned, dropped
         self.position: dict[int, int] = {}  # the next offset of each partition that is ours
         self.at_end: set[int] = set()  # partitions without more messages when last heard of
-        self._paused = False
-        self._early: list[Any] = []
+        self._paused: set[int] = set()
+        self._early: list[Any] = []  # taken while nobody could use them
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.bootstrap,
@@ -48,7 +48,6 @@ class PartitionConsumer:
         starts = self._assigned([one.partition for one in taken])
         consumer.incremental_assign([TopicPartition(self._topic, p, offset) for p, offset in starts.items()])
         self.position.update(starts)
-        self._paused = False
 
     def _on_revoke(self, consumer: Any, lost: list[TopicPartition]) -> None:
         # Nothing is saved here: the next owner folds again what no checkpoint holds, and says the same.
@@ -56,22 +55,26 @@ class PartitionConsumer:
         for partition in partitions:
             self.position.pop(partition, None)
             self.at_end.discard(partition)
+            self._paused.discard(partition)
+        # If it comes back, it comes back at its checkpoint, and these would stand before what they follow.
+        self._early = [message for message in self._early if message.partition() not in partitions]
         self._dropped(partitions)
         consumer.incremental_unassign(lost)
 
     def take(self, most: int, timeout_s: float) -> dict[int, list[Any]]:
         """Messages by partition, in offset order. KafkaException for what no retry mends."""
         if self._paused:
-            self._consumer.resume(self._mine())
-            self._paused = False
+            self._consumer.resume(self._places(self._paused))
+            self._paused = set()
         early, self._early = self._early, []
         return self._sort(early + self._consumer.consume(most, 0 if early else timeout_s))
 
     def keep_alive(self) -> None:
         """Stay in the group while something else is slow, without taking messages."""
-        if not self._paused:
-            self._consumer.pause(self._mine())
-            self._paused = True
+        running = self.position.keys() - self._paused
+        if running:
+            self._consumer.pause(self._places(running))
+            self._paused |= running
         self._early += self._consumer.consume(1, 0)  # a partition assigned just now is not paused yet
 
     def _sort(self, messages: Iterable[Any]) -> dict[int, list[Any]]:
@@ -97,6 +100,7 @@ class PartitionConsumer:
     def look_again(self) -> None:
         """Ask every partition anew whether it has more: `at_end` fills as the broker answers."""
         self.at_end.clear()
+        self._early = []  # ends of long ago; messages come again
         for partition, offset in self.position.items():
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
 
@@ -117,8 +121,8 @@ class PartitionConsumer:
         offset = self._consumer.offsets_for_times(asked, timeout=10)[0].offset
         return int(offset) if offset >= 0 else self.bounds(partition)[1]
 
-    def _mine(self) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, partition) for partition in self.position]
+    def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in partitions]
 
     def close(self) -> None:
         """Leave the group."""

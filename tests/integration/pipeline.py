@@ -27,7 +27,8 @@ from sinks.queries import Ledger, ledger
 from sinks.topics import DurableProducer, admin, create_topics, read_to_end
 
 PATIENCE_S = 90.0  # for one step of a test: a bound, not an expectation
-PARTITIONS = 2
+PARTITIONS = 3
+WINDOWS_PARTITIONS = 2
 
 
 class Message(NamedTuple):
@@ -43,7 +44,7 @@ def wait_for(found: Callable[[], Any], what: str) -> Any:
     until = time.monotonic() + PATIENCE_S
     while not (answer := found()):
         assert time.monotonic() < until, f"waited {PATIENCE_S:.0f} s for {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return answer
 
 
@@ -62,6 +63,10 @@ class Run:
             self.supervisor.run(until_caught_up=until_caught_up, watch=self.tallies.append)
         except BaseException as error:  # noqa: BLE001 - handed to the test's thread
             self.failure = error
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
 
     @property
     def tally(self) -> Tally:
@@ -117,7 +122,7 @@ class Pipeline:
                 bootstrap=bootstrap,
                 group=name,
                 partitions=PARTITIONS,
-                windows_partitions=PARTITIONS,
+                windows_partitions=WINDOWS_PARTITIONS,
                 session_timeout_ms=2_000,
                 **topics,
             ),
@@ -171,7 +176,7 @@ class Pipeline:
             assert found is not None
             return found
 
-        return Supervisor(self.settings, catalogue, workers, (PARTITIONS, PARTITIONS), heard.append)
+        return Supervisor(self.settings, catalogue, workers, (PARTITIONS, WINDOWS_PARTITIONS), heard.append)
 
     def start(self, workers: int = 1, *, until_caught_up: bool = False) -> Run:
         heard: list[str] = []
