@@ -49,6 +49,7 @@ class MeterStage:
         self._window_partitions = partition_count(kafka, kafka.windows_topic)
         self._partition_of: dict[str, int] = {}
         self._marks: dict[str, Mark] | None = None
+        self._marked: dict[int, int] = {}  # partition -> the offset that its last mark says
         self._inserting = ThreadPoolExecutor(1, "clickhouse")
         self._sent: tuple[Future[None], dict[int, int]] | None = None  # outputs on their way: partition -> through
         self._owners: dict[int, Owner] = {}
@@ -79,6 +80,7 @@ class MeterStage:
         for partition in partitions:
             self._owners.pop(partition, None)
             self._first_end.pop(partition, None)
+            self._marked.pop(partition, None)
 
     def _check_end(self, partition: int, offset: int) -> None:
         if self._ends_trusted:
@@ -192,7 +194,8 @@ class MeterStage:
         self._mark_at = time.monotonic()
         for partition, owner in self._owners.items():
             mark = owner.mark()
-            if mark is not None:
+            if mark is not None and mark.offset != self._marked.get(partition):  # an idle one has nothing to add
+                self._marked[partition] = mark.offset
                 key = f"{self._topic_id}/{partition}".encode()
                 self._producer.send(self._settings.kafka.marks_topic, msgspec.json.encode(mark), key)
 

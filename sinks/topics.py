@@ -136,7 +136,10 @@ class DurableProducer:
 
 
 def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]:
-    """(key, value) of every record of a small topic, in order within each partition."""
+    """(key, value) of every record of a small topic, in order within each partition.
+
+    Ends at what was there at the start, so that others who go on writing don't keep it reading for ever.
+    """
     consumer = Consumer(
         {
             "bootstrap.servers": settings.bootstrap,
@@ -144,6 +147,7 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,  # the shorter, the sooner the broker says that there is no more
             "log_level": 2,
         }
     )
@@ -152,6 +156,11 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
         count = partition_count(settings, topic)
         consumer.assign([TopicPartition(topic, p, 0) for p in range(count)])
         reading = set(range(count))
+        ends: dict[int, int] = {}
+        if ends_are_trusted(settings):
+            for p in reading:
+                ends[p] = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=_REQUEST_S)[1]
+            reading = {p for p in reading if ends[p] > 0}
         heard_at = time.monotonic()
         while reading:
             messages = consumer.consume(1000, _LISTEN_S)
@@ -163,6 +172,9 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
                 error = message.error()
                 if error is None:
                     found.append((message.key() or b"", message.value()))
+                    partition = message.partition()
+                    if message.offset() + 1 >= ends.get(partition, message.offset() + 2):
+                        reading.discard(partition)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     reading.discard(message.partition())
                 elif not error.retriable():
