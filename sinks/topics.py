@@ -15,6 +15,7 @@ _RETRY_MS = 500
 _REQUEST_S = 30
 _LISTEN_S = 0.1  # `consume` waits this long for a full batch, even when the end has been reached
 _DAY_MS = 86_400_000
+_NEVER = 2**63  # above every offset
 
 
 def admin(settings: Kafka) -> AdminClient:
@@ -168,13 +169,13 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > _REQUEST_S:
                 raise Retryable(f"Kafka: {topic} gave nothing for {_REQUEST_S} s; is the broker up?", _RETRY_MS)
+            message: Any  # its numbers are None only before it is sent
             for message in messages:
                 error = message.error()
                 if error is None:
                     found.append((message.key() or b"", message.value()))
-                    partition = message.partition()
-                    if message.offset() + 1 >= ends.get(partition, message.offset() + 2):
-                        reading.discard(partition)
+                    if ends.get(message.partition(), _NEVER) <= message.offset() + 1:
+                        reading.discard(message.partition())
                 elif error.code() == KafkaError._PARTITION_EOF:
                     reading.discard(message.partition())
                 elif not error.retriable():
