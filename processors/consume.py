@@ -36,6 +36,7 @@ class PartitionConsumer:
                 "auto.offset.reset": "error",  # a position that the log lacks is a fault to stop at, never to skip
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 100,  # how long the broker keeps the news that there is no more to itself
                 "queued.min.messages": 200_000,
                 "queued.max.messages.kbytes": 65_536,
                 "fetch.queue.backoff.ms": 2,  # the default of 1000 starves a short queue

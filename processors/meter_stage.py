@@ -10,7 +10,9 @@ The order of side effects, for every checkpoint:
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -38,8 +40,9 @@ _MARK_DECODER = msgspec.json.Decoder(Mark)
 class MeterStage:
     """One worker's share of stage 1."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        self._settings, self._catalogue = settings, catalogue
+    def __init__(self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None]) -> None:
+        """`pulse` is called every now and then while the stage waits for something."""
+        self._settings, self._catalogue, self._pulse = settings, catalogue, pulse
         kafka, self._processing = settings.kafka, settings.processing
         self._topic_id = topic_id(kafka, kafka.events_topic)
         self._ends_trusted = ends_are_trusted(kafka)
@@ -56,7 +59,7 @@ class MeterStage:
         self._since_checkpoint = 0
         now = time.monotonic()
         self._checkpoint_at = self._mark_at = self._verify_at = now
-        self.trouble = ""
+        self._trouble = self._awaited = ""
         self._consumer = PartitionConsumer(
             kafka, kafka.events_topic, f"{kafka.group}-meter", self._take_over, self._let_go
         )
@@ -71,7 +74,7 @@ class MeterStage:
             log = _KafkaLog(self, partition)
             owner = Owner(slot, log, self._catalogue, self._settings, self._topic_id, partition)
             try:
-                starts[partition] = patiently(owner.begin, self._say)
+                starts[partition] = patiently(owner.begin, self._say, self._pulse)
             except FencedError as error:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
             self._check_end(partition, starts[partition])
@@ -120,7 +123,7 @@ class MeterStage:
         released, folded = [], {}
         for partition, owner in list(self._owners.items()):
             try:
-                out = patiently(owner.checkpoint, self._say, self._consumer.keep_alive)
+                out = patiently(owner.checkpoint, self._say, self._alive)
             except (FencedError, DamagedError) as error:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
             if out is not None:
@@ -201,10 +204,11 @@ class MeterStage:
     def _verify(self) -> None:
         """An idle owner asks too, and a position past the end is found."""
         self._verify_at = time.monotonic()
-        for partition, owner in self._owners.items():
+        for partition, owner in list(self._owners.items()):
             if not owner.restoring and not owner.unsaved:
+                ask = partial(owner.slot.verify, owner.state.offset)
                 try:
-                    patiently(lambda owner=owner: owner.slot.verify(owner.state.offset), self._say)  # type: ignore[misc]
+                    patiently(ask, self._say, self._pulse)
                 except FencedError as error:
                     raise LostPartitionError(f"partition {partition}: {error}") from error
             self._check_end(partition, owner.state.offset)
@@ -214,20 +218,33 @@ class MeterStage:
     def _in_background(self, work: Any) -> None:
         self._await(self._inserting.submit(lambda: patiently(work, self._say)))
 
+    def _alive(self) -> None:
+        self._consumer.keep_alive()
+        self._pulse()
+
     def _await(self, future: Future[None]) -> None:
         while not future.done():
             try:
                 future.result(0.05)
             except TimeoutError:
-                self._consumer.keep_alive()
+                self._awaited = "ClickHouse has not acknowledged yet"
+                self._alive()
+        self._awaited = ""
         future.result()
 
     def _await_producer(self) -> None:
         while not self._producer.acknowledged(0.2):
-            self._consumer.keep_alive()
+            self._awaited = "Kafka has not acknowledged yet"
+            self._alive()
+        self._awaited = ""
 
     def _say(self, trouble: str) -> None:
-        self.trouble = trouble
+        self._trouble = trouble
+
+    @property
+    def trouble(self) -> str:
+        """What is waited for just now, if anything."""
+        return self._trouble or self._awaited
 
     # -- what others ask
 
@@ -262,7 +279,7 @@ class MeterStage:
         """The last mark of each partition of this topic, read once for each round of assignments."""
         if self._marks is None:
             kafka = self._settings.kafka
-            records = patiently(lambda: read_to_end(kafka, kafka.marks_topic), self._say)
+            records = patiently(lambda: read_to_end(kafka, kafka.marks_topic), self._say, self._pulse)
             self._marks = {key.decode(): _MARK_DECODER.decode(value) for key, value in records if value}
         return self._marks
 

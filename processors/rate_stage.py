@@ -34,8 +34,9 @@ _DECODER = msgspec.msgpack.Decoder(WindowRow)
 class RateStage:
     """One worker's share of stage 2."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        self._settings, self._catalogue = settings, catalogue
+    def __init__(self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None]) -> None:
+        """`pulse` is called every now and then while the stage waits for something."""
+        self._settings, self._catalogue, self._pulse = settings, catalogue, pulse
         kafka = settings.kafka
         self._partitions = partition_count(kafka, kafka.windows_topic)
         self._producer = DurableProducer(kafka)
@@ -49,7 +50,7 @@ class RateStage:
         self._rated_at = time.monotonic()
         self._swept: set[int] = set()  # partitions whose rows of older catalogues are taken back
         self._reading: Client | None = None
-        self.trouble = ""
+        self._trouble = self._awaited = ""
         self._consumer = PartitionConsumer(
             kafka, kafka.windows_topic, f"{kafka.group}-rate", self._take_over, self._let_go
         )
@@ -97,7 +98,7 @@ class RateStage:
         """Send what changed, once what was sent before is acknowledged."""
         self._collect()
         rows: list[RatedRow] = []
-        for partition, rater in self._raters.items():
+        for partition, rater in list(self._raters.items()):
             if partition not in self._quiet:
                 rated = rater.rate()
                 if partition not in self._swept:
@@ -122,7 +123,7 @@ class RateStage:
         if generation <= 1:
             return []
         produced = {(row.account, row.segment_start, row.price, row.meter, row.opening, row.day) for row in rated}
-        old = patiently(lambda: rated_before(self._reader(), generation), self._say, self._consumer.keep_alive)
+        old = patiently(lambda: rated_before(self._reader(), generation), self._say, self._alive)
         return [
             taken_back(one, generation)
             for one in old
@@ -141,14 +142,26 @@ class RateStage:
                 try:
                     self._sent.result(0.05)
                 except TimeoutError:
-                    self._consumer.keep_alive()
-            self._sent.result()
-            self._sent = None
+                    self._awaited = "ClickHouse has not acknowledged yet"
+                    self._alive()
+            sent, self._sent = self._sent, None
+            sent.result()
         while not self._producer.acknowledged(0.2):
-            self._consumer.keep_alive()
+            self._awaited = "Kafka has not acknowledged yet"
+            self._alive()
+        self._awaited = ""
+
+    def _alive(self) -> None:
+        self._consumer.keep_alive()
+        self._pulse()
 
     def _say(self, trouble: str) -> None:
-        self.trouble = trouble
+        self._trouble = trouble
+
+    @property
+    def trouble(self) -> str:
+        """What is waited for just now, if anything."""
+        return self._trouble or self._awaited
 
     # -- what others ask
 

@@ -6,6 +6,7 @@ import gc
 import signal
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import msgspec
@@ -48,10 +49,10 @@ class Worker:
     def run(self) -> None:
         """Until stopped, by a signal, by the parent, or by the parent's end."""
         while not self._stop.is_set():
-            meter = MeterStage(self._settings, self._catalogue)
-            rate = RateStage(self._settings, self._catalogue)
+            meter = MeterStage(self._settings, self._catalogue, self._pulse)
+            rate = RateStage(self._settings, self._catalogue, self._pulse)
             stall_ms = self._settings.processing.health_stall_ms
-            self._watch = Progress(stall_ms), Progress(stall_ms)
+            self._watch = (Progress(stall_ms), meter), (Progress(stall_ms), rate)
             try:
                 while not self._stop.is_set():
                     taken = meter.step(_IDLE_S)
@@ -83,14 +84,21 @@ class Worker:
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self.stop()  # the parent is gone: nobody would see us any more
 
+    def _pulse(self) -> None:
+        """Tell how we are while a stage waits, and nothing that could wait as well."""
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_S:
+            self._told_at = now
+            with suppress(BrokenPipeError, ConnectionResetError):  # what is in hand is finished all the same
+                self._parent.send(Status(self._health(now), [], [], self._looked, self._events, self._rows))
+
+    def _health(self, now: float) -> Health:
+        looks = [progress.look(now, *stage.progress(), stage.trouble) for progress, stage in self._watch]
+        return next((one for one in looks if not one.healthy), looks[0])
+
     def _status(self, now: float, meter: MeterStage, rate: RateStage) -> Status:
-        looks = [
-            self._watch[0].look(now, *meter.progress(), meter.trouble),
-            self._watch[1].look(now, *rate.progress(), rate.trouble),
-        ]
-        health = next((one for one in looks if not one.healthy), looks[0])
         rated = rate.caught_up() if self._looked else []
-        return Status(health, meter.caught_up(), rated, self._looked, self._events, self._rows)
+        return Status(self._health(now), meter.caught_up(), rated, self._looked, self._events, self._rows)
 
 
 def work(settings: Settings, catalogue: Catalogue, parent: Connection) -> None:

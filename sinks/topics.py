@@ -15,6 +15,7 @@ _RETRY_MS = 500
 _REQUEST_S = 30
 _LISTEN_S = 0.1  # `consume` waits this long for a full batch, even when the end has been reached
 _DAY_MS = 86_400_000
+_NEVER = 2**63  # above every offset
 
 
 def admin(settings: Kafka) -> AdminClient:
@@ -137,7 +138,10 @@ class DurableProducer:
 
 
 def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]:
-    """(key, value) of every record of a small topic, in order within each partition."""
+    """(key, value) of every record of a small topic, in order within each partition.
+
+    Ends at what was there at the start, so that others who go on writing don't keep it reading for ever.
+    """
     consumer = Consumer(
         {
             "bootstrap.servers": settings.bootstrap,
@@ -145,6 +149,7 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,  # the shorter, the sooner the broker says that there is no more
             "log_level": 2,
         }
     )
@@ -153,6 +158,11 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
         count = partition_count(settings, topic)
         consumer.assign([TopicPartition(topic, p, 0) for p in range(count)])
         reading = set(range(count))
+        ends: dict[int, int] = {}
+        if ends_are_trusted(settings):
+            for p in reading:
+                ends[p] = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=_REQUEST_S)[1]
+            reading = {p for p in reading if ends[p] > 0}
         heard_at = time.monotonic()
         while reading:
             messages = consumer.consume(1000, _LISTEN_S)
@@ -160,10 +170,13 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > _REQUEST_S:
                 raise Retryable(f"Kafka: {topic} gave nothing for {_REQUEST_S} s; is the broker up?", _RETRY_MS)
+            message: Any  # its numbers are None only before it is sent
             for message in messages:
                 error = message.error()
                 if error is None:
                     found.append((message.key() or b"", message.value()))
+                    if ends.get(message.partition(), _NEVER) <= message.offset() + 1:
+                        reading.discard(message.partition())
                 elif error.code() == KafkaError._PARTITION_EOF:
                     reading.discard(message.partition())
                 elif not error.retriable():

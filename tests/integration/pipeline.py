@@ -129,7 +129,7 @@ class Pipeline:
             redis=Redis(url=redis_url),
             clickhouse=ClickHouse(url=clickhouse_url, database=name),
             processing=msgspec.convert(
-                {"checkpoint_interval_ms": 100, "rate_interval_ms": 200, "mark_interval_ms": 300, **processing},
+                {"checkpoint_interval_ms": 100, "rate_interval_ms": 200, "mark_interval_ms": 500, **processing},
                 Processing,
             ),
             limits=limits or Limits(),
