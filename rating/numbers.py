@@ -58,7 +58,9 @@ def to_amount(value: Quantity) -> Decimal:
 
     Raises decimal.InvalidOperation for NaN, infinity and what needs more than PRECISION_DIGITS.
     """
-    if not isinstance(value, Decimal):  # an isinstance of Fraction, an abstract base, costs more than the rounding
+    if not isinstance(value, Decimal):  # asked first: isinstance of Fraction, an abstract base, is slow
+        if not isinstance(value, Fraction):
+            raise TypeError(f"{value!r} is no exact number; give a Decimal or a Fraction")
         scaled = abs(value) * 10**AMOUNT_DIGITS
         units = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
         return Decimal(-units if value < 0 else units).scaleb(-AMOUNT_DIGITS, EXACT)
