@@ -12,11 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
+from confluent_kafka import KafkaException
 
 from config.catalogue import Catalogue
 from config.settings import Settings
@@ -24,17 +26,17 @@ from edge.murmur2 import partition_of
 from processors.columns import ledger_columns, letter_columns, usage_columns
 from processors.consume import PartitionConsumer
 from processors.health import past_the_end
+from processors.marks import KafkaLog, Marks, WrongLogError
 from processors.meter import Batch
 from processors.outputs import Released
-from processors.owner import Mark, Owner
+from processors.owner import Owner
 from processors.partials import DamagedError
 from processors.patience import patiently
 from processors.state import FencedError, RedisSlot, connect
 from sinks.clickhouse import ClickHouseSink
-from sinks.topics import DurableProducer, ends_are_trusted, partition_count, read_to_end, topic_id
+from sinks.topics import DurableProducer, ends_are_trusted, partition_count, topic_id
 
 _ENCODER = msgspec.msgpack.Encoder()
-_MARK_DECODER = msgspec.json.Decoder(Mark)
 
 
 class MeterStage:
@@ -51,7 +53,7 @@ class MeterStage:
         self._sink = ClickHouseSink(settings.clickhouse, rows_max=settings.limits.sink_rows_max)
         self._window_partitions = partition_count(kafka, kafka.windows_topic)
         self._partition_of: dict[str, int] = {}
-        self._marks: dict[str, Mark] | None = None
+        self._marks = Marks(settings, self._topic_id, self._producer)
         self._inserting = ThreadPoolExecutor(1, "clickhouse")
         self._sent: tuple[Future[None], dict[int, int]] | None = None  # outputs on their way: partition -> through
         self._owners: dict[int, Owner] = {}
@@ -67,11 +69,11 @@ class MeterStage:
     # -- partitions come and go
 
     def _take_over(self, partitions: list[int]) -> dict[int, int]:
-        self._marks = None
+        self._marks.forget()
         starts = {}
         for partition in partitions:
             slot = RedisSlot(self._redis, self._topic_id, partition)
-            log = _KafkaLog(self, partition)
+            log = KafkaLog(self._consumer, partition, partial(self._marks.of, partition, self._say, self._pulse))
             owner = Owner(slot, log, self._catalogue, self._settings, self._topic_id, partition)
             try:
                 starts[partition] = patiently(owner.begin, self._say, self._pulse)
@@ -90,7 +92,7 @@ class MeterStage:
         if self._ends_trusted:
             fault = past_the_end(partition, offset, self._consumer.bounds(partition)[1])
             if fault:
-                raise RuntimeError(f"{fault}. Restore the topic, or clear its state in Redis and the tables")
+                raise WrongLogError(f"{fault}. Restore the topic, or clear its state in Redis and the tables")
 
     # -- the loop
 
@@ -196,14 +198,15 @@ class MeterStage:
     def _send_marks(self) -> None:
         self._mark_at = time.monotonic()
         for partition, owner in self._owners.items():
-            mark = owner.mark()
-            if mark is not None:
-                key = f"{self._topic_id}/{partition}".encode()
-                self._producer.send(self._settings.kafka.marks_topic, msgspec.json.encode(mark), key)
+            self._marks.send(partition, owner.mark())
 
     def _verify(self) -> None:
-        """An idle owner asks too, and a position past the end is found."""
+        """An idle owner asks too; a position past the end is found, and a topic made anew under the same name."""
         self._verify_at = time.monotonic()
+        with suppress(KafkaException):  # gone or not reachable: the consumer says so itself
+            now = topic_id(self._settings.kafka, self._settings.kafka.events_topic)
+            if now != self._topic_id:
+                raise LostPartitionError(f"the events topic was {self._topic_id}, and is {now} now")
         for partition, owner in list(self._owners.items()):
             if not owner.restoring and not owner.unsaved:
                 ask = partial(owner.slot.verify, owner.state.offset)
@@ -275,45 +278,9 @@ class MeterStage:
         self._inserting.shutdown()
         self._sink.close()
 
-    def marks(self) -> dict[str, Mark]:
-        """The last mark of each partition of this topic, read once for each round of assignments."""
-        if self._marks is None:
-            kafka = self._settings.kafka
-            records = patiently(lambda: read_to_end(kafka, kafka.marks_topic), self._say, self._pulse)
-            self._marks = {key.decode(): _MARK_DECODER.decode(value) for key, value in records if value}
-        return self._marks
-
-    def bounds(self, partition: int) -> tuple[int, int]:
-        """(first offset, end offset) of the events log."""
-        return self._consumer.bounds(partition)
-
-    def first_at(self, partition: int, timestamp_ms: int) -> int:
-        """See PartitionConsumer."""
-        return self._consumer.first_at(partition, timestamp_ms)
-
-    @property
-    def topic_id(self) -> str:
-        return self._topic_id
-
 
 class LostPartitionError(Exception):
     """Another owner, or nobody knows who, changed a partition's state: drop everything and begin anew."""
-
-
-class _KafkaLog:
-    """What an owner asks of its log."""
-
-    def __init__(self, stage: MeterStage, partition: int) -> None:
-        self._stage, self._partition = stage, partition
-
-    def low(self) -> int:
-        return self._stage.bounds(self._partition)[0]
-
-    def first_at(self, timestamp_ms: int) -> int:
-        return self._stage.first_at(self._partition, timestamp_ms)
-
-    def mark(self) -> Mark | None:
-        return self._stage.marks().get(f"{self._stage.topic_id}/{self._partition}")
 
 
 def _batch(messages: list[Any]) -> Batch:

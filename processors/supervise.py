@@ -14,7 +14,7 @@ import msgspec
 from config.catalogue import Catalogue
 from config.settings import Settings
 from processors.health import Health
-from processors.worker import Status, work
+from processors.worker import Refusal, Status, work
 
 _LOOK_S = 0.2
 _CATALOGUE_S = 5.0
@@ -24,7 +24,7 @@ _DRAIN_S = 30.0  # for saving and acknowledgements at the end; longer means that
 
 
 class WorkersFailedError(Exception):
-    """A worker died too often. Its own message is above, on stderr."""
+    """A worker refused to go on, and says why; or one died too often, with its own message above, on stderr."""
 
 
 class Tally(msgspec.Struct):
@@ -48,6 +48,13 @@ class _Child:
         theirs.close()
         self.status: Status | None = None
         self.heard_at = time.monotonic()
+
+    def health(self, stall_ms: int) -> Health:
+        """What it says of itself; one that says nothing is not well."""
+        silent_s = time.monotonic() - self.heard_at
+        if silent_s * 1000 > stall_ms:
+            return Health(False, f"worker {self.process.pid} has been silent for {silent_s:.0f} s")
+        return self.status.health if self.status else Health()
 
     def tell(self, word: str) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # dead already, which `_listen` sees
@@ -75,6 +82,7 @@ class Supervisor:
         self._deaths: list[float] = []
         self._past = Tally()  # of workers that are gone
         self._looking = self._stopping = False
+        self._look_at = 0.0  # when to look for a new catalogue
 
     def stop(self) -> None:
         """Let every worker save what it has, and end."""
@@ -86,7 +94,8 @@ class Supervisor:
 
     def tally(self) -> Tally:
         known = [child.status for child in self._children if child.status]
-        ill = next((one.health for one in known if not one.health.healthy), None) or self._silence()
+        stall_ms = self._settings.processing.health_stall_ms
+        looks = [child.health(stall_ms) for child in self._children]
         return Tally(
             workers=len(self._children),
             messages=self._past.messages + sum(one.events for one in known),
@@ -94,31 +103,23 @@ class Supervisor:
             metered=len(self._metered),
             rated=len(self._rated),
             restarts=len(self._deaths),
-            health=ill or (known[0].health if known else Health()),
+            health=next((one for one in looks if not one.healthy), looks[0] if looks else Health()),
         )
-
-    def _silence(self) -> Health | None:
-        """A worker that waits for a service without end tells us nothing at all."""
-        now, stall_s = time.monotonic(), self._settings.processing.health_stall_ms / 1000
-        for child in self._children:
-            if now - child.heard_at > stall_s:
-                return Health(False, f"worker {child.process.pid} has said nothing for {now - child.heard_at:.0f} s")
-        return None
 
     def run(self, *, until_caught_up: bool, watch: Callable[[Tally], None]) -> None:
         """Until stopped, or until all that was on the topics at the start is processed, rated and acknowledged."""
-        catalogue_at = time.monotonic()
+        self._look_at = time.monotonic() + _CATALOGUE_S
         try:
             while not self._stopping:
+                if time.monotonic() >= self._look_at:
+                    self._look_at = time.monotonic() + _CATALOGUE_S
+                    self._follow_catalogue()
                 while len(self._children) < self._workers:
                     self._children.append(_Child(self._settings, self._catalogue))
                 self._listen()
                 watch(self.tally())
                 if until_caught_up and self._done():
                     return
-                if time.monotonic() - catalogue_at > _CATALOGUE_S:
-                    catalogue_at = time.monotonic()
-                    self._follow_catalogue()
         finally:
             self._end_all()
 
@@ -131,10 +132,13 @@ class Supervisor:
             except (EOFError, ConnectionResetError):
                 self._bury(child)
                 continue
+            child.heard_at = time.monotonic()
             if isinstance(heard, str):
                 self._say(heard)
                 continue
-            child.status, child.heard_at = heard, time.monotonic()
+            if isinstance(heard, Refusal):
+                raise WorkersFailedError(heard.reason)
+            child.status = heard
             self._metered.update(heard.metered)
             if heard.looked:
                 self._rated.update(heard.rated)
@@ -150,6 +154,7 @@ class Supervisor:
         self._say(f"worker {child.process.pid} ended with exit code {child.process.exitcode}; starting another")
         if sum(now - at < _RESTARTS_S for at in self._deaths) > _RESTARTS_MAX:
             raise WorkersFailedError(f"workers ended {_RESTARTS_MAX + 1} times within {_RESTARTS_S:.0f} s")
+        self._look_at = now  # its reason may be that the state was folded with a newer catalogue than ours
 
     def _remember(self, child: _Child) -> None:
         """What a worker did still counts when it is gone, as far as it told."""
@@ -174,6 +179,7 @@ class Supervisor:
             self._say(f"catalogue generation {newest.generation} is published; restarting the workers with it")
             self._catalogue = newest
             self._end_all()
+            self._rated, self._looking = set(), False  # all of it is rated anew
 
     def _end_all(self) -> None:
         for child in self._children:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -14,8 +15,11 @@ import msgspec
 from config.catalogue import Catalogue
 from config.settings import Settings
 from processors.health import Health, Progress
+from processors.marks import WrongLogError
 from processors.meter_stage import LostPartitionError, MeterStage
+from processors.owner import LogTooShortError
 from processors.rate_stage import RateStage
+from processors.state import FullError
 
 _TELL_S = 0.5
 _IDLE_S = 0.05
@@ -30,6 +34,12 @@ class Status(msgspec.Struct):
     looked: bool  # it has been asked to look
     events: int  # messages taken since the start
     rows: int
+
+
+class Refusal(msgspec.Struct):
+    """The last word of a worker that no new start would help."""
+
+    reason: str
 
 
 class Worker:
@@ -60,12 +70,11 @@ class Worker:
                     self._events += taken
                     self._rows += rows
                     self._listen(meter, rate)
+                meter.drain()
             except LostPartitionError as error:
-                self._parent.send(f"starting anew: {error}")
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    self._parent.send(f"starting anew: {error}")
                 meter.abandon()
-                rate.drain()
-                continue
-            meter.drain()
             rate.drain()
 
     def _listen(self, meter: MeterStage, rate: RateStage) -> None:
@@ -108,4 +117,8 @@ def work(settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us to stop
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)  # batches make many short-lived objects and no cycles
-    worker.run()
+    try:
+        worker.run()
+    except (LogTooShortError, WrongLogError, FullError) as error:
+        parent.send(Refusal(str(error)))
+        sys.exit(1)
