@@ -8,6 +8,11 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from config.settings import Kafka
+from sinks.topics import ends_are_trusted
+
+_POLL_MS = 600_000  # a load of ten million identities takes seconds, not minutes
+# The embedded broker keeps a member that joins waiting for up to half of this while it misses one that has left.
+_EMBEDDED_POLL_MS = 8_000
 
 Assigned = Callable[[list[int]], dict[int, int]]  # partitions taken -> the offset to read each from
 Dropped = Callable[[list[int]], None]
@@ -22,16 +27,15 @@ class PartitionConsumer:
         self.at_end: set[int] = set()  # partitions without more messages when last heard of
         self._paused: set[int] = set()
         self._early: list[Any] = []  # taken while nobody could use them
+        session_ms = settings.session_timeout_ms
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.bootstrap,
                 "group.id": group,
                 "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": settings.session_timeout_ms,
-                "heartbeat.interval.ms": max(
-                    settings.session_timeout_ms // 6, 1
-                ),  # a member hears of a rebalance with it
-                "max.poll.interval.ms": 600_000,  # a load of ten million identities takes seconds, not minutes
+                "session.timeout.ms": session_ms,
+                "heartbeat.interval.ms": max(session_ms // 6, 1),  # its answer tells a member of a rebalance
+                "max.poll.interval.ms": _POLL_MS if ends_are_trusted(settings) else max(_EMBEDDED_POLL_MS, session_ms),
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a position that the log lacks is a fault to stop at, never to skip
                 "enable.partition.eof": True,
