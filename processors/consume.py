@@ -28,6 +28,7 @@ class PartitionConsumer:
         self._paused: set[int] = set()
         self._early: list[Any] = []  # taken while nobody could use them
         session_ms = settings.session_timeout_ms
+        self._says_goodbye = ends_are_trusted(settings)
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.bootstrap,
@@ -35,7 +36,7 @@ class PartitionConsumer:
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": session_ms,
                 "heartbeat.interval.ms": max(session_ms // 6, 1),  # its answer tells a member of a rebalance
-                "max.poll.interval.ms": _POLL_MS if ends_are_trusted(settings) else max(_EMBEDDED_POLL_MS, session_ms),
+                "max.poll.interval.ms": _POLL_MS if self._says_goodbye else max(_EMBEDDED_POLL_MS, session_ms),
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a position that the log lacks is a fault to stop at, never to skip
                 "enable.partition.eof": True,
@@ -130,8 +131,10 @@ class PartitionConsumer:
         return [TopicPartition(self._topic, partition) for partition in partitions]
 
     def close(self) -> None:
-        """Leave the group."""
-        self._consumer.close()
+        """Leave the group. The embedded broker is left without a word, and misses us after the session's time-out:
+        a goodbye in the middle of a rebalance stays in its group as a member for ever, and nobody gets in again."""
+        if self._says_goodbye:
+            self._consumer.close()
 
 
 # Conditions of the connection or the group that librdkafka mends by itself; it reports them for information.
