@@ -65,9 +65,7 @@ CATALOGUE = Catalogue(
             Flat(id="base", amount="20.00"),
             REQUESTS,
             Package(id="egress", meter="egress", package_size="10", amount="0.045"),
-            Volume(
-                id="calls", meter="calls", tiers=(Tier(up_to="50", unit_amount="0.02"), Tier(unit_amount="0.01"))
-            ),
+            Volume(id="calls", meter="calls", tiers=(Tier(up_to="50", unit_amount="0.02"), Tier(unit_amount="0.01"))),
             PerUnit(id="seats", meter="seats", unit_amount="1.25"),
             PerUnit(id="peak", meter="peak", unit_amount="0.001"),
         ),
