@@ -47,7 +47,7 @@ class Marks:
 
     def _refuse_another_log(self) -> None:
         """Asked for where Redis knows nothing of this topic. What another one brought is in the tables, and stays."""
-        known = {key.partition("/")[0] for key in self._read or ()}
+        known = {key.rpartition("/")[0] for key in self._read or ()}
         if known and self._topic_id not in known and self._settings.processing.start_at is None:
             self._read = None
             raise WrongLogError(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import msgspec
@@ -72,8 +72,7 @@ class Worker:
                     self._listen(meter, rate)
                 meter.drain()
             except LostPartitionError as error:
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    self._parent.send(f"starting anew: {error}")
+                self._parent.send(f"starting anew: {error}")
                 meter.abandon()
             rate.drain()
 
@@ -91,15 +90,17 @@ class Worker:
                     self.stop()
             self._parent.send(self._status(now, meter, rate))
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            self.stop()  # the parent is gone: nobody would see us any more
+            _end_alone()
 
     def _pulse(self) -> None:
         """Tell how we are while a stage waits, and nothing that could wait as well."""
         now = time.monotonic()
         if now - self._told_at >= _TELL_S:
             self._told_at = now
-            with suppress(BrokenPipeError, ConnectionResetError):  # what is in hand is finished all the same
+            try:
                 self._parent.send(Status(self._health(now), [], [], self._looked, self._events, self._rows))
+            except (BrokenPipeError, ConnectionResetError):
+                _end_alone()
 
     def _health(self, now: float) -> Health:
         looks = [progress.look(now, *stage.progress(), stage.trouble) for progress, stage in self._watch]
@@ -108,6 +109,14 @@ class Worker:
     def _status(self, now: float, meter: MeterStage, rate: RateStage) -> Status:
         rated = rate.caught_up() if self._looked else []
         return Status(self._health(now), meter.caught_up(), rated, self._looked, self._events, self._rows)
+
+
+def _end_alone() -> None:
+    """The parent is gone, and perhaps the services with it: a drain could wait for ever, and nobody would see it.
+
+    As good as a SIGKILL, which loses nothing.
+    """
+    os._exit(1)
 
 
 def work(settings: Settings, catalogue: Catalogue, parent: Connection) -> None:

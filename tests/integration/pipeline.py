@@ -72,6 +72,16 @@ class Run:
     def tally(self) -> Tally:
         return self.tallies[-1] if self.tallies else Tally()
 
+    def until(self, found: Callable[[], Any], what: str) -> Any:
+        """As `wait_for`, for as long as the run goes on."""
+
+        def look() -> Any:
+            if self.failure is not None:
+                raise self.failure
+            return found()
+
+        return wait_for(look, what)
+
     def wait(self) -> None:
         """Until it has ended by itself; raises what it raised."""
         self._thread.join(PATIENCE_S)
@@ -91,9 +101,9 @@ class Run:
 
     def kill(self, place: int = 0) -> int:
         """SIGKILL to one worker, once it is there; its pid."""
-        pids = wait_for(lambda: self.supervisor.pids[place:], "a worker to kill")
+        pids = self.until(lambda: self.supervisor.pids[place:], "a worker to kill")
         os.kill(pids[0], signal.SIGKILL)
-        wait_for(lambda: pids[0] not in self.supervisor.pids, "the supervisor to miss it")
+        self.until(lambda: pids[0] not in self.supervisor.pids, "the supervisor to miss it")
         return int(pids[0])
 
     def kill_all(self) -> None:
