@@ -16,8 +16,11 @@ Dropped = Callable[[list[int]], None]
 class PartitionConsumer:
     """One group member on one topic. Offsets come from our own state, never from the group's."""
 
-    def __init__(self, settings: Kafka, topic: str, group: str, assigned: Assigned, dropped: Dropped) -> None:
-        self._topic, self._assigned, self._dropped = topic, assigned, dropped
+    def __init__(
+        self, settings: Kafka, topic: str, group: str, assigned: Assigned, dropped: Dropped, *, leaves: bool
+    ) -> None:
+        """`leaves`: whether `close` tells the group; see there."""
+        self._topic, self._assigned, self._dropped, self._leaves = topic, assigned, dropped, leaves
         self.position: dict[int, int] = {}  # the next offset of each partition that is ours
         self.at_end: set[int] = set()  # partitions without more messages when last heard of
         self._paused: set[int] = set()
@@ -124,8 +127,13 @@ class PartitionConsumer:
         return [TopicPartition(self._topic, partition) for partition in partitions]
 
     def close(self) -> None:
-        """Leave the group."""
-        self._consumer.close()
+        """Leave the group, or fall silent, so that the group misses this member when its session is over.
+
+        The embedded broker never again assigns anything to a group whose leader left in the middle of a rebalance
+        (tried); a member that dies does not harm it.
+        """
+        if self._leaves:
+            self._consumer.close()
 
 
 # Conditions of the connection or the group that librdkafka mends by itself; it reports them for information.
