@@ -88,7 +88,7 @@ def test_i2_redis_emptied_under_running_workers_changes_no_total(pipeline: Pipel
 
 
 def noticed(run: Run, times: int) -> bool:
-    return sum("starting anew" in line for line in run.heard) >= times
+    return sum("starts anew" in line for line in run.heard) >= times
 
 
 def test_a_topic_made_anew_is_refused_until_a_person_says_that_it_counts(pipeline: Pipeline) -> None:
