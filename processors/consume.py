@@ -8,11 +8,6 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from config.settings import Kafka
-from sinks.topics import ends_are_trusted
-
-_POLL_MS = 600_000  # a load of ten million identities takes seconds, not minutes
-# The embedded broker keeps a member that joins waiting for up to half of this while it misses one that has left.
-_EMBEDDED_POLL_MS = 8_000
 
 Assigned = Callable[[list[int]], dict[int, int]]  # partitions taken -> the offset to read each from
 Dropped = Callable[[list[int]], None]
@@ -21,14 +16,16 @@ Dropped = Callable[[list[int]], None]
 class PartitionConsumer:
     """One group member on one topic. Offsets come from our own state, never from the group's."""
 
-    def __init__(self, settings: Kafka, topic: str, group: str, assigned: Assigned, dropped: Dropped) -> None:
-        self._topic, self._assigned, self._dropped = topic, assigned, dropped
+    def __init__(
+        self, settings: Kafka, topic: str, group: str, assigned: Assigned, dropped: Dropped, *, leaves: bool
+    ) -> None:
+        """`leaves`: whether `close` tells the group; see there."""
+        self._topic, self._assigned, self._dropped, self._leaves = topic, assigned, dropped, leaves
         self.position: dict[int, int] = {}  # the next offset of each partition that is ours
         self.at_end: set[int] = set()  # partitions without more messages when last heard of
         self._paused: set[int] = set()
         self._early: list[Any] = []  # taken while nobody could use them
         session_ms = settings.session_timeout_ms
-        self._says_goodbye = ends_are_trusted(settings)
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.bootstrap,
@@ -36,7 +33,7 @@ class PartitionConsumer:
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": session_ms,
                 "heartbeat.interval.ms": max(session_ms // 6, 1),  # its answer tells a member of a rebalance
-                "max.poll.interval.ms": _POLL_MS if self._says_goodbye else max(_EMBEDDED_POLL_MS, session_ms),
+                "max.poll.interval.ms": 600_000,  # a load of ten million identities takes seconds, not minutes
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a position that the log lacks is a fault to stop at, never to skip
                 "enable.partition.eof": True,
@@ -131,9 +128,12 @@ class PartitionConsumer:
         return [TopicPartition(self._topic, partition) for partition in partitions]
 
     def close(self) -> None:
-        """Leave the group. The embedded broker is left without a word, and misses us after the session's time-out:
-        a goodbye in the middle of a rebalance stays in its group as a member for ever, and nobody gets in again."""
-        if self._says_goodbye:
+        """Leave the group, or fall silent, so that the group misses this member when its session is over.
+
+        The embedded broker never again assigns anything to a group whose leader left in the middle of a rebalance
+        (tried); a member that dies does not harm it.
+        """
+        if self._leaves:
             self._consumer.close()
 
 

@@ -42,8 +42,10 @@ _ENCODER = msgspec.msgpack.Encoder()
 class MeterStage:
     """One worker's share of stage 1."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None]) -> None:
-        """`pulse` is called every now and then while the stage waits for something."""
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None], *, alone: bool = False
+    ) -> None:
+        """`pulse` is called every now and then while the stage waits for something; `alone`: in its group."""
         self._settings, self._catalogue, self._pulse = settings, catalogue, pulse
         kafka, self._processing = settings.kafka, settings.processing
         self._topic_id = topic_id(kafka, kafka.events_topic)
@@ -63,7 +65,12 @@ class MeterStage:
         self._checkpoint_at = self._mark_at = self._verify_at = now
         self._trouble = self._awaited = ""
         self._consumer = PartitionConsumer(
-            kafka, kafka.events_topic, f"{kafka.group}-meter", self._take_over, self._let_go
+            kafka,
+            kafka.events_topic,
+            f"{kafka.group}-meter",
+            self._take_over,
+            self._let_go,
+            leaves=alone or self._ends_trusted,
         )
 
     # -- partitions come and go

@@ -34,8 +34,10 @@ _DECODER = msgspec.msgpack.Decoder(WindowRow)
 class RateStage:
     """One worker's share of stage 2."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None]) -> None:
-        """`pulse` is called every now and then while the stage waits for something."""
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None], *, alone: bool = False
+    ) -> None:
+        """`pulse` is called every now and then while the stage waits for something; `alone`: in its group."""
         self._settings, self._catalogue, self._pulse = settings, catalogue, pulse
         kafka = settings.kafka
         self._partitions = partition_count(kafka, kafka.windows_topic)
@@ -51,8 +53,9 @@ class RateStage:
         self._swept: set[int] = set()  # partitions whose rows of older catalogues are taken back
         self._reading: Client | None = None
         self._trouble = self._awaited = ""
+        leaves = alone or self._ends_trusted
         self._consumer = PartitionConsumer(
-            kafka, kafka.windows_topic, f"{kafka.group}-rate", self._take_over, self._let_go
+            kafka, kafka.windows_topic, f"{kafka.group}-rate", self._take_over, self._let_go, leaves=leaves
         )
 
     def _take_over(self, partitions: list[int]) -> dict[int, int]:

@@ -14,7 +14,7 @@ import msgspec
 from config.catalogue import Catalogue
 from config.settings import Settings
 from processors.health import Health
-from processors.worker import Refusal, Status, work
+from processors.worker import Anew, Refusal, Status, work
 
 _LOOK_S = 0.2
 _CATALOGUE_S = 5.0
@@ -40,10 +40,10 @@ class Tally(msgspec.Struct):
 
 
 class _Child:
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, alone: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process: Any = context.Process(target=work, args=(settings, catalogue, theirs), daemon=True)
+        self.process: Any = context.Process(target=work, args=(settings, catalogue, theirs, alone), daemon=True)
         self.process.start()
         theirs.close()
         self.status: Status | None = None
@@ -115,7 +115,7 @@ class Supervisor:
                     self._look_at = time.monotonic() + _CATALOGUE_S
                     self._follow_catalogue()
                 while len(self._children) < self._workers:
-                    self._children.append(_Child(self._settings, self._catalogue))
+                    self._children.append(_Child(self._settings, self._catalogue, self._workers == 1))
                 self._listen()
                 watch(self.tally())
                 if until_caught_up and self._done():
@@ -133,11 +133,12 @@ class Supervisor:
                 self._bury(child)
                 continue
             child.heard_at = time.monotonic()
-            if isinstance(heard, str):
-                self._say(heard)
-                continue
             if isinstance(heard, Refusal):
                 raise WorkersFailedError(heard.reason)
+            if isinstance(heard, Anew):
+                self._say(f"worker {child.process.pid} starts anew: {heard.reason}")
+                self._forget(child)
+                continue
             child.status = heard
             self._metered.update(heard.metered)
             if heard.looked:
@@ -146,15 +147,18 @@ class Supervisor:
                 child.tell("look")
 
     def _bury(self, child: _Child) -> None:
-        child.process.join(5)
-        self._children.remove(child)
-        self._remember(child)
+        self._forget(child)
         now = time.monotonic()
         self._deaths.append(now)
         self._say(f"worker {child.process.pid} ended with exit code {child.process.exitcode}; starting another")
         if sum(now - at < _RESTARTS_S for at in self._deaths) > _RESTARTS_MAX:
             raise WorkersFailedError(f"workers ended {_RESTARTS_MAX + 1} times within {_RESTARTS_S:.0f} s")
         self._look_at = now  # its reason may be that the state was folded with a newer catalogue than ours
+
+    def _forget(self, child: _Child) -> None:
+        child.process.join(5)
+        self._children.remove(child)
+        self._remember(child)
 
     def _remember(self, child: _Child) -> None:
         """What a worker did still counts when it is gone, as far as it told."""

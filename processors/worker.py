@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 import threading
 import time
+import traceback
 from multiprocessing.connection import Connection
 
 import msgspec
@@ -42,11 +42,17 @@ class Refusal(msgspec.Struct):
     reason: str
 
 
+class Anew(msgspec.Struct):
+    """The last word of a worker that lost a partition: the next one begins with what is in Redis now."""
+
+    reason: str
+
+
 class Worker:
     """Runs the two stages in turn. One thread: the fold is what takes the time, and it never waits for a lock."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
-        self._settings, self._catalogue, self._parent = settings, catalogue, parent
+    def __init__(self, settings: Settings, catalogue: Catalogue, parent: Connection, *, alone: bool) -> None:
+        self._settings, self._catalogue, self._parent, self._alone = settings, catalogue, parent, alone
         self._stop = threading.Event()  # set by a signal, too
         self._looked = False
         self._events = self._rows = 0
@@ -56,25 +62,26 @@ class Worker:
         """Finish what is in hand, save it, and end."""
         self._stop.set()
 
-    def run(self) -> None:
-        """Until stopped, by a signal, by the parent, or by the parent's end."""
-        while not self._stop.is_set():
-            meter = MeterStage(self._settings, self._catalogue, self._pulse)
-            rate = RateStage(self._settings, self._catalogue, self._pulse)
-            stall_ms = self._settings.processing.health_stall_ms
-            self._watch = (Progress(stall_ms), meter), (Progress(stall_ms), rate)
-            try:
-                while not self._stop.is_set():
-                    taken = meter.step(_IDLE_S)
-                    rows = rate.step(0 if taken else _IDLE_S)
-                    self._events += taken
-                    self._rows += rows
-                    self._listen(meter, rate)
-                meter.drain()
-            except LostPartitionError as error:
-                self._parent.send(f"starting anew: {error}")
-                meter.abandon()
-            rate.drain()
+    def run(self) -> Anew | None:
+        """Until stopped, by a signal or by the parent, or until a partition is lost."""
+        meter = MeterStage(self._settings, self._catalogue, self._pulse, alone=self._alone)
+        rate = RateStage(self._settings, self._catalogue, self._pulse, alone=self._alone)
+        stall_ms = self._settings.processing.health_stall_ms
+        self._watch = (Progress(stall_ms), meter), (Progress(stall_ms), rate)
+        lost = None
+        try:
+            while not self._stop.is_set():
+                taken = meter.step(_IDLE_S)
+                rows = rate.step(0 if taken else _IDLE_S)
+                self._events += taken
+                self._rows += rows
+                self._listen(meter, rate)
+            meter.drain()
+        except LostPartitionError as error:
+            lost = Anew(str(error))
+            meter.abandon()
+        rate.drain()
+        return lost
 
     def _listen(self, meter: MeterStage, rate: RateStage) -> None:
         now = time.monotonic()
@@ -119,15 +126,28 @@ def _end_alone() -> None:
     os._exit(1)
 
 
-def work(settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
-    """Entry point of the process."""
-    worker = Worker(settings, catalogue, parent)
+def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bool) -> None:
+    """Entry point of the process. `alone`: it is the only worker of its run."""
+    worker = Worker(settings, catalogue, parent, alone=alone)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us to stop
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)  # batches make many short-lived objects and no cycles
+    code = 1
     try:
-        worker.run()
+        last = _last_word(worker)
+        if last is not None:
+            parent.send(last)
+        code = 0
+    finally:
+        if code:
+            traceback.print_exc()
+        # All that could be saved is. The clients' destructors would have a silent member leave its group after all.
+        os._exit(code)
+
+
+def _last_word(worker: Worker) -> Anew | Refusal | None:
+    try:
+        return worker.run()
     except (LogTooShortError, WrongLogError, FullError) as error:
-        parent.send(Refusal(str(error)))
-        sys.exit(1)
+        return Refusal(str(error))

@@ -15,6 +15,8 @@ _RETRY_MS = 500
 _REQUEST_S = 30
 _LISTEN_S = 0.1  # `consume` waits this long for a full batch, even when the end has been reached
 _DAY_MS = 86_400_000
+_LETTER_BYTES_MAX = 2 * 2**20  # a refused message of 1 MiB, Kafka's default, is 1.4 MiB as a letter: base64 in JSON
+_ANY_BYTES = 1_000_000_000  # librdkafka's highest: the topic decides what it takes, not our client
 _NEVER = 2**63  # above every offset
 
 
@@ -30,6 +32,7 @@ def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[in
     """
     days = {"retention.ms": str(max(35 * _DAY_MS, log_reach_ms + 30 * _DAY_MS))}  # a month to look back beyond it
     kept = {"retention.ms": "-1"}
+    letters = {**kept, "max.message.bytes": str(_LETTER_BYTES_MAX)}
     compacted = {"cleanup.policy": "compact"}
     stamped = {"message.timestamp.type": "LogAppendTime"}  # the clock is the broker's, not the producers'
     parts, accounts = settings.partitions, settings.windows_partitions
@@ -38,8 +41,8 @@ def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[in
         settings.windows_topic: (accounts, {**compacted, **stamped}),  # restart of the rate stage reads it whole
         settings.rated_topic: (accounts, compacted),
         settings.alerts_topic: (1, kept),
-        settings.late_topic: (parts, kept),  # what a customer used is kept until somebody deals with it
-        settings.dead_letter_topic: (parts, kept),
+        settings.late_topic: (parts, letters),  # what a customer used is kept until somebody deals with it
+        settings.dead_letter_topic: (parts, letters),
         settings.catalogue_topic: (1, compacted),
         settings.marks_topic: (1, compacted),
     }
@@ -99,6 +102,7 @@ class DurableProducer:
                 "enable.idempotence": True,  # acks=all, in order, no doubles by the client's own retries
                 "compression.type": "lz4",
                 "linger.ms": 5,
+                "message.max.bytes": _ANY_BYTES,
                 "delivery.timeout.ms": settings.delivery_timeout_ms,
                 "queue.buffering.max.messages": 500_000,
                 "queue.buffering.max.kbytes": 262_144,

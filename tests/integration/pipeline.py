@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 from clickhouse_connect.driver.client import Client
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import NewTopic
 
 from config.catalogue import Catalogue
@@ -24,7 +25,7 @@ from processors.supervise import Supervisor, Tally
 from sinks.catalogue_topic import publish_catalogue, read_catalogue
 from sinks.clickhouse import ClickHouseSink, reader
 from sinks.queries import Ledger, ledger
-from sinks.topics import DurableProducer, admin, create_topics, read_to_end
+from sinks.topics import admin, create_topics, read_to_end, topic_id
 
 PATIENCE_S = 90.0  # for one step of a test: a bound, not an expectation
 PARTITIONS = 3
@@ -155,10 +156,17 @@ class Pipeline:
         """With the timestamps of the producer, and kept for ever."""
         kafka = self.settings.kafka
         config = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+        new = NewTopic(kafka.events_topic, PARTITIONS, 1, config=config)
         client = admin(kafka)
-        client.create_topics([NewTopic(kafka.events_topic, PARTITIONS, 1, config=config)])[kafka.events_topic].result(
-            30
-        )
+        client.create_topics([new])[new.topic].result(30)
+
+        def known() -> str | None:
+            try:
+                return topic_id(kafka, kafka.events_topic)
+            except KafkaException:  # acknowledged, and not yet told to everybody
+                return None
+
+        wait_for(known, "the events topic")
 
     def publish(self, catalogue: Catalogue) -> Catalogue:
         """As the next generation. It is now long before any event, so that what comes next is always the future."""
@@ -170,13 +178,18 @@ class Pipeline:
 
     def send(self, messages: list[Message]) -> None:
         """Returns when all are acknowledged."""
-        producer = DurableProducer(self.settings.kafka)
+        producer = Producer({"bootstrap.servers": self.settings.kafka.bootstrap, "message.max.bytes": 2 * 2**20})
+        topic, failed = self.settings.kafka.events_topic, list[Any]()
+
+        def delivered(error: Any, _: Any) -> None:
+            failed.extend([error] if error else [])
+
         for message in messages:
-            producer._producer.produce(
-                self.settings.kafka.events_topic, message.value, b"", message.partition, timestamp=message.at_ms
+            producer.produce(
+                topic, message.value, b"", message.partition, timestamp=message.at_ms, on_delivery=delivered
             )
-        while not producer.acknowledged(1.0):
-            pass
+        assert producer.flush(PATIENCE_S) == 0
+        assert not failed, failed[0]
 
     # -- running
 

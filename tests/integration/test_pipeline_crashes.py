@@ -34,11 +34,13 @@ POINTS: dict[str, Point] = {
 }
 
 
-def die_at(points: dict[str, Point], signs: Path, settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
+def die_at(
+    points: dict[str, Point], signs: Path, settings: Settings, catalogue: Catalogue, parent: Connection, alone: bool
+) -> None:
     """A worker that kills itself once at each point, across all of its successors."""
     for name, (kind, method) in points.items():
         setattr(kind, method, _dying(getattr(kind, method), signs / name))
-    work(settings, catalogue, parent)
+    work(settings, catalogue, parent, alone)
 
 
 def _dying(method: Any, sign: Path) -> Any:
@@ -63,11 +65,13 @@ def _in_the_middle(self: Any, arguments: tuple[Any, ...]) -> bool:
     return True
 
 
-def die_without_republishing(signs: Path, settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
+def die_without_republishing(
+    signs: Path, settings: Settings, catalogue: Catalogue, parent: Connection, alone: bool
+) -> None:
     """The broken variant: a new owner sends nothing of what its predecessor had checkpointed."""
     processors.owner.unpublished_rows = lambda *_: []
     name = "a checkpoint is written, and nothing of it is sent"
-    die_at({name: POINTS[name]}, signs, settings, catalogue, parent)
+    die_at({name: POINTS[name]}, signs, settings, catalogue, parent, alone)
 
 
 def test_i2_a_worker_that_dies_between_any_two_side_effects_loses_and_doubles_nothing(
