@@ -5,7 +5,9 @@ from decimal import Decimal
 
 import msgspec
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
 
+from sinks.clickhouse import retryable
 from sinks.reading import rows
 
 
@@ -23,8 +25,11 @@ class RatedKey(msgspec.Struct, frozen=True):
 
 
 def rated_before(client: Client, generation: int) -> list[RatedKey]:
-    """Keys whose newest row is of an older generation and says anything but zero. Raises the client's errors."""
+    """Keys whose newest row is of an older generation and says anything but zero. Raises Retryable or the client's."""
     query = """SELECT account, period_start, segment_start, price, meter, toBool(opening) AS opening, day, currency
         FROM rated_rows FINAL
         WHERE generation < {generation:UInt64} AND (amount IS NULL OR amount != {zero:Decimal(76, 30)})"""
-    return [RatedKey(**row) for row in rows(client, query, {"generation": generation, "zero": Decimal(0)})]
+    try:
+        return [RatedKey(**row) for row in rows(client, query, {"generation": generation, "zero": Decimal(0)})]
+    except Error as error:
+        raise retryable(error) or error from error
