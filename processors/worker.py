@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import threading
@@ -110,7 +111,8 @@ class Worker:
                 _end_alone()
 
     def _health(self, now: float) -> Health:
-        looks = [progress.look(now, *stage.progress(), stage.trouble) for progress, stage in self._watch]
+        trouble = next((stage.trouble for _, stage in self._watch if stage.trouble), "")  # what one awaits, both do
+        looks = [progress.look(now, *stage.progress(), trouble) for progress, stage in self._watch]
         return next((one for one in looks if not one.healthy), looks[0])
 
     def _status(self, now: float, meter: MeterStage, rate: RateStage) -> Status:
@@ -131,6 +133,9 @@ def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bo
     worker = Worker(settings, catalogue, parent, alone=alone)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us to stop
+    # The client warns of every try that failed; we say what we wait for, once.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)  # batches make many short-lived objects and no cycles
     code = 1

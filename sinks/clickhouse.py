@@ -192,14 +192,15 @@ def statements(database: str) -> Iterator[str]:
 
 def retryable(error: Error) -> Retryable | None:
     """What to raise instead if the world is at fault."""
+    message = f"ClickHouse: {error}"  # which service it is does not stand in a refused connection's own text
     if error.code in _OVERLOAD:
-        return Retryable(str(error), OVERLOAD_RETRY_AFTER_MS)
+        return Retryable(message, OVERLOAD_RETRY_AFTER_MS)
     if error.code in _PASSING:
-        return Retryable(str(error), RETRY_AFTER_MS)
+        return Retryable(message, RETRY_AFTER_MS)
     if error.code is None:
         status = _HTTP_STATUS.search(str(error))
         if status is None and isinstance(error, OperationalError):
-            return Retryable(str(error), RETRY_AFTER_MS)  # no answer at all
+            return Retryable(message, RETRY_AFTER_MS)  # no answer at all
         if status is not None and (status[1][0] == "5" or status[1] in ("408", "429")):
-            return Retryable(str(error), OVERLOAD_RETRY_AFTER_MS)  # a proxy's answer
+            return Retryable(message, OVERLOAD_RETRY_AFTER_MS)  # a proxy's answer
     return None
