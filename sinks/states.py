@@ -73,7 +73,6 @@ class State(msgspec.Struct):
                 return scaled(half_up if self.sum >= 0 else -half_up)
         raise ValueError(f"unknown aggregation {aggregation!r}")
 
-
     def exact(self, aggregation: str) -> Decimal | Fraction:
         """The quantity as prices take it: an average, which need not have a finite decimal form, is not rounded."""
         if aggregation == "avg" and self.events:
