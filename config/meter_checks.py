@@ -110,6 +110,9 @@ def _version_faults(meters: Iterable[Row]) -> Iterator[Fault]:
         versions.sort(key=lambda row: int(row["version"]))
         yield from _grid_faults(versions[0], versions[0])
         for earlier, row in pairwise(versions):
+            if earlier.good("aggregation") and row.good("aggregation") and earlier["aggregation"] != row["aggregation"]:
+                message = f"must stay {earlier['aggregation']}: a price adds up all versions; give the meter a new id"
+                yield row.place_of("aggregation").fault(message)
             if earlier["version"] == row["version"]:
                 message = (
                     f"{row['version']} of {quote(row['id'])} is already at {earlier.place}; give this one the next"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,16 @@ def _top_accounts(steps: Steps) -> list[str]:
 def _compare(steps: Steps, truth_file: Path) -> None:
     truth = load(truth_file)
     steps.check("ledger", len(truth["ledger"]), compare_ledger(truth, steps.read("ledger")))
-    for meter, known in truth["meters"].items():
-        by = ",".join(["subject", *known["dimensions"]])
-        records = steps.read("usage", "--meter", meter, "--window", "hour", "--group-by", by)
-        steps.check(f"{meter} by zone, {by[8:]} and hour", len(records), compare_usage(truth, meter, records))
+
+    def read(meter: str) -> Any:
+        by = ",".join(["subject", *truth["meters"][meter]["dimensions"]])
+        return steps.read("usage", "--meter", meter, "--window", "hour", "--group-by", by)
+
+    meters = list(truth["meters"])
+    with ThreadPoolExecutor(2) as readers:
+        for meter, records in zip(meters, readers.map(read, meters), strict=True):
+            by = ", ".join(["zone", *truth["meters"][meter]["dimensions"]])
+            steps.check(f"{meter} by {by} and hour", len(records), compare_usage(truth, meter, records))
 
 
 def _compare_invoice(steps: Steps, account: str, period: str) -> None:

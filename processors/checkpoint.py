@@ -16,7 +16,7 @@ import xxhash
 
 from processors.identity import DigestSet
 from processors.meter import Ledger, MeterKey, PartitionState
-from processors.windows import DamagedError, PartialTable
+from processors.partials import DamagedError, PartialTable
 
 _FRAME = struct.Struct("<IQ")  # payload bytes, xxh3_64 of the payload
 _FRAME_BYTES = 8 * 1024 * 1024  # of a compacted table, about: no single write may block Redis for long

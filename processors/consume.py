@@ -25,13 +25,14 @@ class PartitionConsumer:
         self.at_end: set[int] = set()  # partitions without more messages when last heard of
         self._paused: set[int] = set()
         self._early: list[Any] = []  # taken while nobody could use them
+        session_ms = settings.session_timeout_ms
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.bootstrap,
                 "group.id": group,
                 "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": settings.session_timeout_ms,
-                "heartbeat.interval.ms": max(settings.session_timeout_ms // 3, 1),
+                "session.timeout.ms": session_ms,
+                "heartbeat.interval.ms": max(session_ms // 6, 1),  # its answer tells a member of a rebalance
                 "max.poll.interval.ms": 600_000,  # a load of ten million identities takes seconds, not minutes
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a position that the log lacks is a fault to stop at, never to skip
@@ -39,7 +40,7 @@ class PartitionConsumer:
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 100,  # how long the broker keeps the news that there is no more to itself
                 "queued.min.messages": 200_000,
-                "queued.max.messages.kbytes": 131_072,
+                "queued.max.messages.kbytes": 65_536,
                 "fetch.queue.backoff.ms": 2,  # the default of 1000 starves a short queue
                 "log_level": 2,
             }

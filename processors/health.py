@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+
 import msgspec
 
 
@@ -13,23 +15,30 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Progress:
-    """Watches one stage. Times are seconds of a monotonic clock, given by the caller."""
+    """Watches the partitions of one stage, each by itself. Times are seconds of a monotonic clock, from the caller."""
 
-    def __init__(self, stall_ms: int, now_s: float) -> None:
+    def __init__(self, stall_ms: int) -> None:
         self._stall_s = stall_ms / 1000
-        self._moved_at, self._position = now_s, -1
+        self._moved: dict[int, tuple[int, float]] = {}  # partition -> its position, and since when it stands there
 
-    def look(self, now_s: float, position: int, behind: bool, trouble: str = "") -> Health:
-        """`position` is any number that grows with work done; `behind`: the log has more than was processed.
+    def look(self, now_s: float, positions: Mapping[int, int], behind: Container[int], trouble: str = "") -> Health:
+        """`positions`: of each partition that is ours; `behind`: those whose log has more than was processed.
 
         `trouble` names what work waits for. Not moving is fine at the end of the log, and nowhere else.
         """
-        if position != self._position or not (behind or trouble):
-            self._position, self._moved_at = position, now_s
-        still = now_s - self._moved_at
-        if still < self._stall_s:
-            return Health(True, trouble or ("working" if behind else "at the end of the log"))
-        return Health(False, f"no progress for {still:.0f} s: {trouble or 'the log has more, and none of it arrives'}")
+        found: dict[int, tuple[int, float]] = {}
+        for partition, position in positions.items():
+            before = self._moved.get(partition)
+            stands = before is not None and before[0] == position and (trouble or partition in behind)
+            found[partition] = before if before is not None and stands else (position, now_s)
+        self._moved = found
+        partition, (position, since) = min(found.items(), key=lambda one: one[1][1], default=(-1, (0, now_s)))
+        if now_s - since < self._stall_s:
+            more = any(partition in behind for partition in positions)
+            ours = "working" if more else "at the end of the log" if positions else "no partitions are ours yet"
+            return Health(True, trouble or ours)
+        why = trouble or "the log has more, and none of it arrives"
+        return Health(False, f"partition {partition}: no progress from {position} for {now_s - since:.0f} s: {why}")
 
 
 def past_the_end(partition: int, offset: int, high: int) -> str | None:

@@ -25,21 +25,16 @@ class Marks:
     def __init__(self, settings: Settings, topic_id: str, producer: DurableProducer) -> None:
         self._settings, self._topic_id, self._producer = settings, topic_id, producer
         self._read: dict[str, Mark] | None = None
-        self._sent: dict[int, int] = {}  # partition -> the offset that its last mark says
 
     def send(self, partition: int, mark: Mark | None) -> None:
-        """Queue it, unless it says what the last one said."""
-        if mark is not None and mark.offset != self._sent.get(partition):
-            self._sent[partition] = mark.offset
+        """Queue it, if there is one."""
+        if mark is not None:
             key = f"{self._topic_id}/{partition}".encode()
             self._producer.send(self._settings.kafka.marks_topic, msgspec.json.encode(mark), key)
 
-    def forget(self, partition: int | None = None) -> None:
-        """What others may have written since: all that was read, or what we said of a partition that is not ours."""
-        if partition is None:
-            self._read = None
-        else:
-            self._sent.pop(partition, None)
+    def forget(self) -> None:
+        """Others may have written since."""
+        self._read = None
 
     def of(self, partition: int, say: Callable[[str], None], meanwhile: Callable[[], None]) -> Mark | None:
         """The last one, read once for each round of assignments. Raises WrongLogError."""

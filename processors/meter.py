@@ -18,7 +18,9 @@ from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
 from config.settings import Limits
 from processors.events import INVALID, Decoded, Decoder, TypeRows
 from processors.identity import Identities
-from processors.windows import Ints, PartialTable, Selection, window_start_ms
+from processors.limits import refused_by
+from processors.partials import PartialTable
+from processors.windows import Ints, Selection, window_start_ms
 
 Verdict = Literal["accepted", "duplicate", "late", "invalid", "unmetered"]
 MeterKey = tuple[str, int]  # meter id, version
@@ -181,7 +183,7 @@ class PartitionState:
         refused: dict[int, str] = {}
         might = False
         for take in takes:
-            full, close = take.table.refused(take.events, self.limits.unique_max, self.limits.dimension_sets_max)
+            full, close = refused_by(take.table, take.events, self.limits.unique_max, self.limits.dimension_sets_max)
             might |= close
             refused |= dict.fromkeys(take.row[full].tolist(), self._over_limit)
         if refused:

@@ -30,9 +30,9 @@ from processors.marks import KafkaLog, Marks, WrongLogError
 from processors.meter import Batch
 from processors.outputs import Released
 from processors.owner import Owner
+from processors.partials import DamagedError
 from processors.patience import patiently
 from processors.state import FencedError, RedisSlot, connect
-from processors.windows import DamagedError
 from sinks.clickhouse import ClickHouseSink
 from sinks.topics import DurableProducer, ends_are_trusted, partition_count, topic_id
 
@@ -82,7 +82,10 @@ class MeterStage:
             slot = RedisSlot(self._redis, self._topic_id, partition)
             log = KafkaLog(self._consumer, partition, partial(self._marks.of, partition, self._say, self._pulse))
             owner = Owner(slot, log, self._catalogue, self._settings, self._topic_id, partition)
-            starts[partition] = patiently(owner.begin, self._say, self._pulse)
+            try:
+                starts[partition] = patiently(owner.begin, self._say, self._pulse)
+            except FencedError as error:
+                raise LostPartitionError(f"partition {partition}: {error}") from error
             self._check_end(partition, starts[partition])
             self._owners[partition] = owner
         return starts
@@ -91,7 +94,6 @@ class MeterStage:
         for partition in partitions:
             self._owners.pop(partition, None)
             self._first_end.pop(partition, None)
-            self._marks.forget(partition)
 
     def _check_end(self, partition: int, offset: int) -> None:
         if self._ends_trusted:
@@ -116,10 +118,9 @@ class MeterStage:
                 self._first_end.setdefault(partition, owner.state.offset)
         self._since_checkpoint += count
         now = time.monotonic()
-        waited_ms = (now - self._checkpoint_at) * 1000
-        if self._since_checkpoint >= self._processing.checkpoint_events or (
-            waited_ms >= self._processing.checkpoint_interval_ms
-        ):
+        behind = self._processing.behind_factor if self.progress()[1] else 1
+        due_at = self._checkpoint_at + self._processing.checkpoint_interval_ms * behind / 1000
+        if self._since_checkpoint >= self._processing.checkpoint_events or now >= due_at:
             self._checkpoint()
         self._producer.poll()
         return count
@@ -257,10 +258,9 @@ class MeterStage:
 
     # -- what others ask
 
-    def progress(self) -> tuple[int, bool]:
-        """(a number that grows with work done, whether the log has more)."""
-        position = sum(owner.state.offset for owner in self._owners.values())
-        return position, not self._consumer.at_end.issuperset(self._owners)
+    def progress(self) -> tuple[dict[int, int], set[int]]:
+        """(the position of each partition, those whose log has more)."""
+        return {p: owner.state.offset for p, owner in self._owners.items()}, set(self._owners) - self._consumer.at_end
 
     def caught_up(self) -> list[int]:
         """Partitions of which all that was there when the end was first reached is processed and acknowledged."""

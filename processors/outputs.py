@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from processors.meter import MeterKey, PartitionState
-from processors.windows import CHUNK_MEMBERS, Ints, PartialTable
+from processors.partials import CHUNK_MEMBERS, PartialTable
+from processors.windows import Ints
 
 GENERATION = 0  # of partials: no repair has raised it yet; row version = generation << 64 | offset
 
@@ -65,9 +66,15 @@ def changed_rows(state: PartitionState, topic_id: str, partition: int) -> list[W
     for key, table in state.tables.items():
         changed = table.changed()
         if len(changed):
-            first = [table.saved_members(row) // CHUNK_MEMBERS for row in changed.tolist()] if table.sets else None
+            first = [_first_new_chunk(table, row) for row in changed.tolist()] if table.sets else None
             rows += _rows(state, key, table, changed, first, topic_id, partition)
     return rows
+
+
+def _first_new_chunk(table: PartialTable, row: int) -> int:
+    """The chunk that the first member since the last checkpoint went into; behind the last chunk if there is none."""
+    saved = table.saved_members(row)
+    return saved // CHUNK_MEMBERS if saved < table.sets[row].count else len(table.chunk_offsets[row])
 
 
 def unpublished_rows(state: PartitionState, published: int, topic_id: str, partition: int) -> list[WindowRow]:

@@ -17,8 +17,8 @@ from processors.events import Decoder
 from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
 from processors.outputs import Released, WindowRow, changed_rows, unpublished_rows
+from processors.partials import DamagedError
 from processors.state import Slot
-from processors.windows import DamagedError
 
 
 class Mark(msgspec.Struct):
@@ -62,6 +62,8 @@ class Owner:
         self._again: list[WindowRow] = []
         self._saved_published = 0
         self._ahead: list[Write] = []  # chunks that the next checkpoint names
+        self._taken: Mark | None = None  # waits for its acknowledgements
+        self._marked = -1  # offset of the last one handed out: an idle partition repeats none
 
     def _empty(self) -> None:
         limits = self.settings.limits
@@ -126,7 +128,7 @@ class Owner:
         if offset < low:
             raise LogTooShortError(
                 f"partition {self.partition}: {why} offset {offset}, but the log begins at {low}: messages "
-                f"{offset} to {low - 1} are gone. Restore them, or set processing.start_at to accept the loss"
+                f"{offset} to {low - 1} are gone. Restore the topic from a backup; nothing is skipped by itself"
             )
 
     @property
@@ -163,7 +165,7 @@ class Owner:
             raise LogTooShortError(
                 f"partition {self.partition}: the state folded again through offset {mark.offset} is not the one that "
                 f"was there ({digest} for {mark.digest}): the log or the catalogue changed. "
-                "Restore a backup of Redis, or set processing.start_at and empty the tables"
+                "Restore a backup of Redis; nothing is guessed"
             )
         self.state.offset, self.state.ledger = mark.offset, msgspec.structs.replace(mark.ledger)
         self.published = mark.offset
@@ -207,11 +209,19 @@ class Owner:
         self.published = max(self.published, through)
 
     def mark(self) -> Mark | None:
-        """What is true now, if all of it is checkpointed and acknowledged."""
-        if self.restoring or self.published != self.state.offset or self.state.offset != self._recorder.committed:
+        """Call it now and then, right after `checkpoint`. It takes a mark, and hands it out once it is acknowledged.
+
+        Under steady load there is always something on its way, so what is true now is never acknowledged yet.
+        """
+        at = self.state.offset
+        if self._taken is None and not self.restoring and at == self._recorder.committed and at != self._marked:
+            ledger = msgspec.structs.replace(self.state.ledger)
+            self._taken = Mark(at, self.state.clock_ms, ledger, self.state.open_digest())
+        if self._taken is None or self._taken.offset > self.published:
             return None
-        ledger = msgspec.structs.replace(self.state.ledger)
-        return Mark(self.state.offset, self.state.clock_ms, ledger, self.state.open_digest())
+        taken, self._taken = self._taken, None
+        self._marked = taken.offset
+        return taken
 
 
 def _cut(batch: Batch, at: int) -> tuple[Batch, Batch]:

@@ -27,6 +27,7 @@ from sinks.clickhouse import ClickHouseSink, reader
 from sinks.superseded import rated_before
 from sinks.topics import DurableProducer, ends_are_trusted, partition_count
 
+_NEVER = 2**63  # beyond any offset
 _DECODER = msgspec.msgpack.Decoder(WindowRow)
 
 
@@ -46,12 +47,13 @@ class RateStage:
         self._inserting = ThreadPoolExecutor(1, "clickhouse")
         self._sent: Future[None] | None = None
         self._raters: dict[int, Rater] = {}
-        self._quiet: set[int] = set()  # partitions whose end at the start is not reached yet
+        self._quiet: dict[int, int] = {}  # partitions whose end at the start is not reached yet, and that end
+        self._ends_trusted = ends_are_trusted(kafka)
         self._rated_at = time.monotonic()
         self._swept: set[int] = set()  # partitions whose rows of older catalogues are taken back
         self._reading: Client | None = None
         self._trouble = self._awaited = ""
-        leaves = alone or ends_are_trusted(kafka)
+        leaves = alone or self._ends_trusted
         self._consumer = PartitionConsumer(
             kafka, kafka.windows_topic, f"{kafka.group}-rate", self._take_over, self._let_go, leaves=leaves
         )
@@ -59,8 +61,10 @@ class RateStage:
     def _take_over(self, partitions: list[int]) -> dict[int, int]:
         for partition in partitions:
             self._raters[partition] = Rater(self._catalogue, self._owner_of(partition))
-        self._quiet.update(partitions)
-        return {partition: self._consumer.bounds(partition)[0] for partition in partitions}
+        bounds = {partition: self._consumer.bounds(partition) for partition in partitions}
+        # The embedded broker's ends are wrong, so there only the consumer's own word for the end counts.
+        self._quiet.update({p: end if self._ends_trusted else _NEVER for p, (_, end) in bounds.items()})
+        return {partition: low for partition, (low, _) in bounds.items()}
 
     def _owner_of(self, partition: int) -> Callable[[str], bool]:
         return lambda account: partition_of(account.encode(), self._partitions) == partition
@@ -68,7 +72,7 @@ class RateStage:
     def _let_go(self, partitions: list[int]) -> None:
         for partition in partitions:
             self._raters.pop(partition, None)
-            self._quiet.discard(partition)
+            self._quiet.pop(partition, None)
             self._swept.discard(partition)
 
     def step(self, timeout_s: float) -> int:
@@ -79,11 +83,19 @@ class RateStage:
             values = [message.value() for message in messages]
             self._raters[partition].add([_DECODER.decode(value) for value in values if value is not None])
             count += len(messages)
-        self._quiet -= self._consumer.at_end
-        waited_ms = (time.monotonic() - self._rated_at) * 1000
-        if waited_ms >= self._settings.processing.rate_interval_ms and (self._sent is None or self._sent.done()):
+        self._wake()
+        processing = self._settings.processing
+        behind = processing.behind_factor if self.progress()[1] else 1
+        due_at = self._rated_at + processing.rate_interval_ms * behind / 1000
+        if time.monotonic() >= due_at and (self._sent is None or self._sent.done()):
             self._emit()
         return count
+
+    def _wake(self) -> None:
+        """A partition may speak once it has reached the end that it saw at its start."""
+        position, at_end = self._consumer.position, self._consumer.at_end
+        for partition in [p for p, end in self._quiet.items() if p in at_end or position.get(p, 0) >= end]:
+            del self._quiet[partition]
 
     def _emit(self) -> None:
         """Send what changed, once what was sent before is acknowledged."""
@@ -160,14 +172,14 @@ class RateStage:
         """Ask the broker anew where the partitions end."""
         self._consumer.look_again()
 
-    def progress(self) -> tuple[int, bool]:
-        """(a number that grows with work done, whether the log has more)."""
-        return sum(self._consumer.position.values()), not self._consumer.at_end.issuperset(self._raters)
+    def progress(self) -> tuple[dict[int, int], set[int]]:
+        """(the position of each partition, those whose log has more)."""
+        return dict(self._consumer.position), set(self._raters) - self._consumer.at_end
 
     def caught_up(self) -> list[int]:
         """Partitions at their end, all of it rated and acknowledged."""
         ended = [partition for partition in self._raters if partition in self._consumer.at_end]
-        self._quiet -= self._consumer.at_end
+        self._wake()
         self._emit()
         self._collect()
         return ended

@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from config.settings import hide_credentials
 from processors.checkpoint import Checkpoint, Head, Snapshot, Write
-from processors.windows import DamagedError
+from processors.partials import DamagedError
 from sinks.errors import Retryable
 
 _HERE = Path(__file__).parent

@@ -20,6 +20,7 @@ _LOOK_S = 0.2
 _CATALOGUE_S = 5.0
 _RESTARTS_MAX = 5  # of one worker in _RESTARTS_S: more is no accident, and needs a person
 _RESTARTS_S = 60.0
+_DRAIN_S = 30.0  # for saving and acknowledgements at the end; longer means that a service is away
 
 
 class WorkersFailedError(Exception):
@@ -187,8 +188,15 @@ class Supervisor:
     def _end_all(self) -> None:
         for child in self._children:
             child.tell("stop")
+        until = time.monotonic() + _DRAIN_S
         for child in self._children:
             while child.process.is_alive():
+                if time.monotonic() > until:
+                    # As safe as any other death: what it had in hand is folded again by the next owner.
+                    self._say(f"worker {child.process.pid} could not save all within {_DRAIN_S:.0f} s and is killed")
+                    child.process.kill()
+                    child.process.join()
+                    break
                 try:
                     if child.pipe.poll(_LOOK_S):  # a full pipe would block its last words
                         heard = child.pipe.recv()

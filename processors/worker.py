@@ -67,8 +67,8 @@ class Worker:
         """Until stopped, by a signal or by the parent, or until a partition is lost."""
         meter = MeterStage(self._settings, self._catalogue, self._pulse, alone=self._alone)
         rate = RateStage(self._settings, self._catalogue, self._pulse, alone=self._alone)
-        now, stall_ms = time.monotonic(), self._settings.processing.health_stall_ms
-        self._watch = (Progress(stall_ms, now), meter), (Progress(stall_ms, now), rate)
+        stall_ms = self._settings.processing.health_stall_ms
+        self._watch = (Progress(stall_ms), meter), (Progress(stall_ms), rate)
         lost = None
         try:
             while not self._stop.is_set():

@@ -58,7 +58,9 @@ def to_amount(value: Quantity) -> Decimal:
 
     Raises decimal.InvalidOperation for NaN, infinity and what needs more than PRECISION_DIGITS.
     """
-    if isinstance(value, Fraction):
+    if not isinstance(value, Decimal):  # asked first: isinstance of Fraction, an abstract base, is slow
+        if not isinstance(value, Fraction):
+            raise TypeError(f"{value!r} is no exact number; give a Decimal or a Fraction")
         scaled = abs(value) * 10**AMOUNT_DIGITS
         units = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
         return Decimal(-units if value < 0 else units).scaleb(-AMOUNT_DIGITS, EXACT)
@@ -69,4 +71,4 @@ def to_amount(value: Quantity) -> Decimal:
 
 def shown(quantity: Quantity) -> Decimal:
     """A quantity as rows and invoices show it: as it is, or a mean at AMOUNT_DIGITS. Prices take it unrounded."""
-    return to_amount(quantity) if isinstance(quantity, Fraction) else quantity
+    return quantity if isinstance(quantity, Decimal) else to_amount(quantity)

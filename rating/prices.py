@@ -186,7 +186,7 @@ def price_amount(price: Price, quantity: Quantity) -> Decimal:
     for a quantity beyond 200 digits, NaN or infinity.
     """
     unit, offset = price.kernel.line(quantity)
-    if isinstance(quantity, Fraction):
+    if not isinstance(quantity, Decimal):
         return to_amount(Fraction(unit) * quantity + Fraction(offset))
     return to_amount(EXACT.fma(unit, quantity, offset))
 

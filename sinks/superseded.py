@@ -25,11 +25,15 @@ class RatedKey(msgspec.Struct, frozen=True):
 
 
 def rated_before(client: Client, generation: int) -> list[RatedKey]:
-    """Keys whose newest row is of an older generation and says anything but zero. Raises Retryable or the client's."""
+    """Keys whose newest row is of an older generation and says anything but zero.
+
+    Raises Retryable where the world is at fault, else the client's error.
+    """
     query = """SELECT account, period_start, segment_start, price, meter, toBool(opening) AS opening, day, currency
         FROM rated_rows FINAL
         WHERE generation < {generation:UInt64} AND (amount IS NULL OR amount != {zero:Decimal(76, 30)})"""
     try:
-        return [RatedKey(**row) for row in rows(client, query, {"generation": generation, "zero": Decimal(0)})]
+        found = rows(client, query, {"generation": generation, "zero": Decimal(0)})
     except Error as error:
         raise retryable(error) or error from error
+    return [RatedKey(**row) for row in found]

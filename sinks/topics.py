@@ -34,10 +34,11 @@ def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[in
     kept = {"retention.ms": "-1"}
     letters = {**kept, "max.message.bytes": str(_LETTER_BYTES_MAX)}
     compacted = {"cleanup.policy": "compact"}
+    stamped = {"message.timestamp.type": "LogAppendTime"}  # the clock is the broker's, not the producers'
     parts, accounts = settings.partitions, settings.windows_partitions
     return {
-        settings.events_topic: (parts, {**days, "message.timestamp.type": "LogAppendTime"}),
-        settings.windows_topic: (accounts, compacted),  # restart of the rate stage reads it whole
+        settings.events_topic: (parts, {**days, **stamped}),
+        settings.windows_topic: (accounts, {**compacted, **stamped}),  # restart of the rate stage reads it whole
         settings.rated_topic: (accounts, compacted),
         settings.alerts_topic: (1, kept),
         settings.late_topic: (parts, letters),  # what a customer used is kept until somebody deals with it

@@ -137,11 +137,13 @@ class Door:
         database = "" if statement.kind == "USE" else call.database
         with connection.lent(settings, database, restore=keeps), _external_tables(connection, call):
             if statement.insert_format and not (statement.insert_format == "Values" and call.params):
-                answer = connection.insert(statement.text, statement.insert_format, call.data, call.params)
+                answer = connection.insert(
+                    statement.text, statement.insert_format, call.data, call.params, statement.settings
+                )
             else:
                 text = statement.text
                 if statement.insert_format:  # VALUES ({x:Type}): only a whole statement can be given parameters
-                    text = text + b" VALUES " + call.data.tobytes()
+                    text = text + statement.settings + b" VALUES " + call.data.tobytes()
                 answer = connection.run(text, call.output_format, call.params)
         shown = statement.output_format or call.output_format
         timezone = call.settings.get("session_timezone") or self._engine.timezone

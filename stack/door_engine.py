@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any, NamedTuple
 
 from stack.door_errors import STD_EXCEPTION, UNKNOWN_SETTING, ClickHouseError, engine_error
 
-INSERT_SLICE_BYTES = 4 << 20  # an insert reaches the engine in slices: the copy of each stays small
 RESULT_BYTES_MAX = 1 << 30  # a result is held whole, so that an error late in a query is still a clean error
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
@@ -132,24 +132,21 @@ class Connection:
     def query(self, text: bytes, output_format: str) -> str:
         return self.run(text, output_format, {}).body.decode().rstrip("\n")
 
-    def insert(self, text: bytes, input_format: str, data: memoryview, params: Mapping[str, str]) -> Answer:
-        """Runs an INSERT (without its FORMAT clause) with its data; nothing is written when the text is wrong."""
-        for name, value in params.items():  # the streaming insert takes no parameters of its own
-            self.set({f"param_{name}": value})
-        try:
-            handle = self._raw.send_insert(text, input_format)
-        except (RuntimeError, UnicodeDecodeError) as error:
-            raise engine_error(error) from error
-        try:
-            for at in range(0, len(data), INSERT_SLICE_BYTES):
-                self._raw.insert_append(handle, bytes(data[at : at + INSERT_SLICE_BYTES]))
-        except (RuntimeError, UnicodeDecodeError) as error:
-            self._raw.insert_cancel(handle)
-            raise engine_error(error) from error
-        try:
-            return _answer(self._raw.insert_done(handle))
-        except (RuntimeError, UnicodeDecodeError) as error:
-            raise engine_error(error) from error
+    def insert(
+        self, text: bytes, input_format: str, data: memoryview, params: Mapping[str, str], settings: bytes = b""
+    ) -> Answer:
+        """Runs an INSERT (without its FORMAT and SETTINGS clauses) with its data.
+
+        The data goes through a file in memory, as one whole statement: the engine's streaming insert reports success
+        for rows that fail after parsing (a constraint, a memory limit), and an answer must never come before the rows.
+        """
+        with os.fdopen(os.memfd_create("insert"), "wb", buffering=0) as file:
+            rest = data
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.lseek(file.fileno(), 0, os.SEEK_SET)
+            source = f" FROM INFILE '/proc/self/fd/{file.fileno()}' COMPRESSION 'none' ".encode()
+            return self.run(text + source + settings + f" FORMAT {input_format}".encode(), "Null", params)
 
     def set(self, settings: Mapping[str, str]) -> None:
         """Raises ClickHouseError for a setting that does not exist or a value that it does not take."""

@@ -35,7 +35,8 @@ _CLOSERS = {b"(": 1, b"[": 1, b"{": 1, b")": -1, b"]": -1, b"}": -1}
 class Statement(NamedTuple):
     """`text` is what the engine is given. An INSERT that carries its data has `insert_format` set and its data
     from byte `data_at` of the source on; a `bare` one names no format. `kind` is the first keyword in upper case;
-    `output_format` the FORMAT clause of a query, or ''."""
+    `output_format` the FORMAT clause of a query, or ''. `settings` is the SETTINGS clause of an INSERT, kept apart from
+    its `text`: where its data comes from is said between the two."""
 
     kind: str
     text: bytes
@@ -43,6 +44,7 @@ class Statement(NamedTuple):
     data_at: int = 0
     output_format: str = ""
     bare: bool = False
+    settings: bytes = b""
 
 
 class _Token(NamedTuple):
@@ -88,17 +90,19 @@ def read_statement(source: bytes) -> Statement:
 
 
 def _read_insert(source: bytes, tokens: Iterator[_Token]) -> Statement:
-    before = b"INSERT"
+    before, settings_at = b"INSERT", -1
     for token in tokens:
         names_table = before in (b"INTO", b"TABLE", b"FUNCTION", b".") and token.text not in (b"TABLE", b"FUNCTION")
         before = token.text
         if not token.word or token.depth or names_table:
             continue
+        if token.text == b"SETTINGS" and settings_at < 0:
+            settings_at = token.start
         if token.text == b"VALUES":
-            return Statement("INSERT", source[: token.start], "Values", token.end)
+            return _cut(source, token.start, settings_at, "Values", token.end)
         if token.text == b"FORMAT":
             name = next(tokens, None)
-            return _with_format(source, token, name) if name and name.word else Statement("INSERT", source)
+            return _with_format(source, token, name, settings_at) if name and name.word else Statement("INSERT", source)
         if token.text in (b"SELECT", b"WITH"):
             _refuse_input_function(tokens)
             return Statement("INSERT", source)
@@ -107,13 +111,19 @@ def _read_insert(source: bytes, tokens: Iterator[_Token]) -> Statement:
     return Statement("INSERT", source, bare=True)
 
 
-def _with_format(source: bytes, clause: _Token, name: _Token) -> Statement:
-    head, at = source[: clause.start], name.end
-    settings = _SETTINGS_AFTER_FORMAT.match(source, at, STATEMENT_BYTES_MAX)
-    if settings:
-        head, at = head + settings[0], settings.end()
+def _cut(source: bytes, end: int, settings_at: int, insert_format: str, data_at: int) -> Statement:
+    """An INSERT whose text ends at `end`, its SETTINGS clause taken out if there is one."""
+    head = end if settings_at < 0 else settings_at
+    return Statement("INSERT", source[:head], insert_format, data_at, settings=source[head:end])
+
+
+def _with_format(source: bytes, clause: _Token, name: _Token, settings_at: int) -> Statement:
+    at = name.end
+    after = _SETTINGS_AFTER_FORMAT.match(source, at, STATEMENT_BYTES_MAX) if settings_at < 0 else None
+    at = after.end() if after else at
     start = _DATA_START.match(source, at)
-    return Statement("INSERT", head, name.raw.decode(), start.end() if start else at)
+    found = _cut(source, clause.start, settings_at, name.raw.decode(), start.end() if start else at)
+    return found._replace(settings=after[0]) if after else found
 
 
 def _refuse_input_function(tokens: Iterator[_Token]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+import hypothesis
 import pytest
 import redis
 
@@ -20,6 +21,12 @@ SETTINGS = {
     "redis": "TOLLSTREAM_REDIS__URL",
     "clickhouse": "TOLLSTREAM_CLICKHOUSE__URL",
 }
+
+
+# The same examples on every run of CI: what explores is a run at home, and a change must not fail for another's luck.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 class Broker(NamedTuple):

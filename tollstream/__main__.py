@@ -14,6 +14,7 @@ tollstream down
 ```
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,7 @@ def build() -> App:
     for group in (services, checks, catalogue, traffic, running, alerts, usage, invoices, accounting):
         group.register(app)
     app.meta.group_parameters = EVERYWHERE
+    app.meta.suppress_keyboard_interrupt = False  # it is `main` that gives exit codes
 
     @app.meta.default
     def launch(
@@ -66,6 +68,7 @@ def build() -> App:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. With TOLLSTREAM_DEBUG=1 errors come with their traceback."""
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())  # it also raises what it would log
     try:
         code = build().meta(arguments, exit_on_error=False, print_error=True, result_action="return_value")
         sys.stdout.flush()

@@ -18,7 +18,11 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 EXIT_CODES = "Exit codes: 0 all is well · 1 a check failed · 2 usage or configuration · 3 a service is not reachable."
 
 _START = "start the services with `tollstream up`, or see what `tollstream doctor` says"
-_BARE_URL = re.compile(r"(?<=://)[^/\s@]*@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+# urllib3's way of saying it, around what the system said.
+_NO_CONNECTION = re.compile(
+    r"HTTPS?ConnectionPool\(host='(?P<host>[^']+)', port=(?P<port>[0-9]+)\).*\[Errno -?[0-9]+\] (?P<reason>[^\"')]+)"
+)
 
 
 class UsageError(Exception):
@@ -50,9 +54,11 @@ def _with(advice: str, code: int) -> Explain:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a message, without credentials in addresses."""
+    """The first line of a message, without credentials in addresses, and short where no HTTP connection was had."""
     line = str(error).partition("\n")[0].strip() or type(error).__name__
-    return _BARE_URL.sub("", line).rstrip(".:")
+    if refused := _NO_CONNECTION.search(line):
+        line = f"{refused['host']}:{refused['port']}: {refused['reason']}"
+    return _CREDENTIALS.sub("", line).rstrip(".:")
 
 
 def _kafka(error: Any) -> Failure:

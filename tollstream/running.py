@@ -19,7 +19,7 @@ from tollstream.show import console, printable, say
 if TYPE_CHECKING:
     from config.catalogue import Catalogue
     from config.settings import Kafka
-    from processors.supervise import Tally
+    from processors.supervise import Supervisor, Tally
 
 GROUP = Group("Processors", sort_key=4)
 WORKERS_MAX = 256
@@ -83,12 +83,15 @@ def run(
             watchers.append(door.tell)
         watchers.append(until.enter_context(status_line(partitions)))
 
+        done = supervisor.tally()
+
         def watch(tally: "Tally") -> None:
+            nonlocal done
+            done = tally
             for watcher in watchers:
                 watcher(tally)
 
         supervisor.run(until_caught_up=until_caught_up, watch=watch)
-    done = supervisor.tally()
     say(f"ended in order after {done.messages:,} messages and {done.rows:,} window rows")
     return OK
 
@@ -117,12 +120,12 @@ class Following:
         return self._last
 
 
-def announce_pids(supervisor: object) -> Callable[["Tally"], None]:
+def announce_pids(supervisor: "Supervisor") -> Callable[["Tally"], None]:
     """Says who the workers are, at the start and whenever it changes."""
     known: list[int] = []
 
     def watch(tally: "Tally") -> None:
-        pids: list[int] = supervisor.pids  # type: ignore[attr-defined]
+        pids = supervisor.pids
         if pids and pids != known:
             known[:] = pids
             say(f"worker pids: {' '.join(map(str, pids))}")

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -102,7 +103,7 @@ def print_csv(records: Iterable[Record], columns: Sequence[str]) -> None:
 
 def print_table(records: Sequence[Record], columns: Sequence[str], title: str = "") -> None:
     """Numbers to the right. Shows the first thousand records and says how many more there are."""
-    table = Table(title=Text(printable(title)) if title else None, title_justify="left", pad_edge=False)
+    table = Table(title=Text(printable(title), style="bold") if title else None, title_justify="left", box=SIMPLE_HEAD)
     shown = records[:TABLE_ROWS_MAX]
     for column in columns:
         numbers = any(isinstance(_pick(record, column), int | Decimal) for record in shown)

@@ -1,6 +1,5 @@
 """What the sink promises, on the embedded engine or on whatever TOLLSTREAM_CLICKHOUSE__URL names."""
 
-import os
 import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -24,12 +23,6 @@ VIEWS = {
     *("ledger_current", "late_events", "dead_letters", "catalogue"),
 }
 JANUARY = date(2026, 1, 1)
-
-
-@pytest.fixture(scope="session")
-def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    embedded = f"chdb://{tmp_path_factory.getbasetemp()}/clickhouse"  # an engine has one path a process
-    return os.environ.get("TOLLSTREAM_CLICKHOUSE__URL", embedded)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ The same checks run on broken schemas, which they must catch.
 """
 
 import json
-import os
 import random
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -75,12 +74,6 @@ def check_shuffled(sink: ClickHouseSink, client: Client, seed: int) -> None:
     check_views(client, rows)
     client.command("OPTIMIZE TABLE usage_rows FINAL")
     check_views(client, rows)
-
-
-@pytest.fixture(scope="session")
-def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    embedded = f"chdb://{tmp_path_factory.getbasetemp()}/clickhouse"  # an engine has one path a process
-    return os.environ.get("TOLLSTREAM_CLICKHOUSE__URL", embedded)
 
 
 @pytest.fixture

@@ -101,6 +101,10 @@ CASES: Iterable[tuple[str, str]] = [
     (second(METER, ""), "meter[1].from: is required from the second version on: the instant at which it replaces "),
     (second(METER, "from = 2026-01-01T00:30:00Z"), "meter[1].from: 2026-01-01T00:30:00Z cuts a window of 1h; "),
     (
+        second(METER.replace('"sum"', '"max"'), "from = 2026-01-01T00:00:00Z"),
+        "meter[1].aggregation: must stay sum: a price adds up all versions; give the meter a new id",
+    ),
+    (
         second(METER, 'from = 2026-01-01T01:00:00Z\nwindow = "1d"'),
         "meter[1].from: 2026-01-01T01:00:00Z cuts a window of 1d",
     ),

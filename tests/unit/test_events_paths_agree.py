@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from events_samples import CATALOGUE, DATA, KIND, RECORD_MS, SKEW_MS, decode, event, row_of, to_json, to_msgpack
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from config.catalogue import Catalogue
@@ -145,9 +145,19 @@ def test_a_json_batch_says_the_same_as_its_events_alone(messages: list[bytes]) -
         assert row_of(decoded, row) == judged(message, "JSON")
 
 
+def is_one_value(message: bytes) -> bool:
+    """Whether the bytes are one MessagePack value: a JSON number among them is read as other values."""
+    try:
+        msgspec.msgpack.decode(message)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, TypeError):
+        return False
+    return True
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PACKED, min_size=1, max_size=12))
 def test_a_messagepack_batch_says_the_same_as_its_events_alone(messages: list[bytes]) -> None:
+    assume(all(is_one_value(message) for message in messages))  # else they are not the elements of the array
     decoded = decode(bytes([0x90 + len(messages)]) + b"".join(messages))
     for row, message in enumerate(messages):
         assert row_of(decoded, row) == judged(message, "MessagePack")

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, Error, OperationalError
@@ -19,6 +20,12 @@ def state(value: int, events: int = 1, order: tuple[int, int, int] = (0, 0, 0), 
 )
 def test_an_average_is_rounded_to_12_digits_half_away_from_zero(sum_12: int, events: int, quantity: str) -> None:
     assert state(sum_12, events).quantity("avg") == Decimal(quantity)
+
+
+def test_prices_take_an_average_unrounded() -> None:
+    assert state(2 * 10**12, 3).exact("avg") == Fraction(2, 3)
+    assert state(5, 0).exact("avg") == 0
+    assert state(5, 3).exact("sum") == scaled(5)
 
 
 def test_quantities_keep_every_digit() -> None:

@@ -1,0 +1,88 @@
+"""A worker with a watch beside each of its stages. What it does is what any worker does; two clock reads a step."""
+
+import cProfile
+import os
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TypeVar
+from unittest.mock import patch
+
+import msgspec
+
+from benchmarks.processes import peak_resident_bytes
+from config.catalogue import Catalogue
+from config.settings import Settings
+from processors import worker
+from processors.meter_stage import MeterStage
+from processors.rate_stage import RateStage
+
+REPORTS = "BENCHMARK_WORKER_REPORTS"  # environment variable: the directory that reports go to
+PROFILE = "BENCHMARK_WORKER_PROFILE"  # environment variable: profile each worker's loop, which slows it down
+
+Stage = TypeVar("Stage", MeterStage, RateStage)
+
+
+class Spent(msgspec.Struct):
+    """What the steps of one stage took since the worker's first message."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0  # of the worker's main thread
+    steps: int = 0
+    taken: int = 0  # messages
+
+
+class Report(msgspec.Struct):
+    """What one worker saw. Times are of the monotonic clock, which all processes of a machine share."""
+
+    pid: int
+    meter: Spent
+    rate: Spent
+    first_at_s: float = 0.0  # begin of the step that took the first message; 0: it never took one
+    first_cpu_s: float = 0.0  # CPU time that the process had used by then: start-up, imports, joining the group
+    progress: list[tuple[float, int]] = []  # time, messages taken so far
+    peak_bytes: int = 0
+
+
+def work(settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
+    """Entry point of the process, in the place of `processors.worker.work`."""
+    report = Report(os.getpid(), Spent(), Spent())
+    directory = Path(os.environ[REPORTS])
+    profile = cProfile.Profile(time.thread_time) if os.environ.get(PROFILE) else None
+    with (
+        patch.object(MeterStage, "step", _timed(MeterStage.step, report, report.meter, profile)),
+        patch.object(RateStage, "step", _timed(RateStage.step, report, report.rate, None)),
+    ):
+        worker.work(settings, catalogue, parent)
+    if profile is not None:
+        profile.disable()
+        profile.dump_stats(directory / f"{report.pid}.prof")
+    report.peak_bytes = peak_resident_bytes(report.pid)
+    (directory / f"{report.pid}.json").write_bytes(msgspec.json.encode(report))
+
+
+def _timed(
+    step: Callable[[Stage, float], int], report: Report, spent: Spent, profile: cProfile.Profile | None
+) -> Callable[[Stage, float], int]:
+    events = spent is report.meter
+
+    def run(stage: Stage, timeout_s: float) -> int:
+        wall_s, cpu_s = time.monotonic(), time.thread_time()
+        before_s = 0.0 if report.first_at_s else time.process_time()
+        taken = step(stage, timeout_s)
+        if taken and events and not report.first_at_s:
+            report.first_at_s, report.first_cpu_s = wall_s, before_s
+            if profile is not None:
+                profile.enable()  # from here on: start-up and waiting for the group are no work
+        if report.first_at_s:
+            now_s = time.monotonic()
+            spent.wall_s += now_s - wall_s
+            spent.cpu_s += time.thread_time() - cpu_s
+            spent.steps += 1
+            spent.taken += taken
+            if taken and events:
+                report.progress.append((now_s, spent.taken))
+        return taken
+
+    return run

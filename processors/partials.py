@@ -1,0 +1,298 @@
+"""The mergeable states of one meter version in one partition, as columns.
+
+A partial is the state of one (meter version, subject, dimensions, window) as seen by one partition. A table holds
+all partials of a meter version, a row each; a batch of events is folded in with whole-column operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from processors.identity import DigestSet
+from processors.windows import Ints, Selection, Series
+
+CHUNK_MEMBERS: Final = 4096  # members of a unique partial in one output row: 64 KiB, far below a Kafka message
+_LOW: Final = 0xFFFFFFFF
+_COMMON: Final = (("series", "<i4"), ("window", "<i8"), ("offset", "<i8"), ("events", "<i8"))
+_STATE: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "count": (),
+    "sum": (("sum_hi", "<i8"), ("sum_lo", "<i8")),
+    "avg": (("sum_hi", "<i8"), ("sum_lo", "<i8")),
+    "min": (("value", "<i8"),),
+    "max": (("value", "<i8"),),
+    "latest": (("value", "<i8"), ("time_us", "<i8"), ("id_hi", "<u8"), ("id_lo", "<u8")),
+    "unique": (("members", "<i8"),),
+}
+_EMPTY: Final = {"min": np.iinfo(np.int64).max, "max": np.iinfo(np.int64).min}
+
+
+class DamagedError(Exception):
+    """A stored state that does not hold what it says it holds. It counts as lost and is rebuilt from the log."""
+
+
+class Codes(dict[Any, int]):
+    """Small integers for values, in order of first sight; a look-up of a new value makes its code."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def __missing__(self, value: Any) -> int:
+        code = self[value] = len(self.seen)
+        self.seen.append(value)
+        return code
+
+    def column(self, values: list[Any]) -> Ints:
+        """int64[n]: the code of each value."""
+        return np.fromiter(map(self.__getitem__, values), np.int64, len(values))
+
+
+class PartialTable:
+    """The partials of one meter version in one partition."""
+
+    def __init__(self, aggregation: str, window_ms: int) -> None:
+        self.aggregation, self.window_ms = aggregation, window_ms
+        self.dtype = np.dtype([*_COMMON, *_STATE[aggregation]])
+        self.series = Codes()  # Series -> code
+        self.row_of: dict[int, int] = {}  # code << 32 | window number -> row
+        self.sets: list[DigestSet] = []  # unique: the members of each row
+        self.chunk_offsets: list[list[int]] = []  # unique: offset of the last member of each chunk of each row
+        self.combinations: dict[tuple[str, int], int] = {}  # (subject, window) -> number of its series
+        self.most_combined = self.most_members = 0  # of any subject and window; of any unique partial
+        self._columns: dict[str, NDArray[Any]] = {
+            name: np.empty(0, self.dtype[name]) for name in self.dtype.names or ()
+        }
+        self._digests = np.empty(0, np.uint64)
+        self._touched: list[Ints] = []
+        self._saved_series = 0
+        self._saved_members: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.row_of)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A view of one column, one value a row."""
+        return self._columns[name][: len(self.row_of)]
+
+    def series_at(self, row: int) -> Series:
+        """The series of a row."""
+        return self.series.seen[self._columns["series"][row]]  # type: ignore[no-any-return]
+
+    def series_digests(self) -> NDArray[np.uint64]:
+        """uint64[series]: a stable digest of each series, by its code."""
+        known = len(self._digests)
+        if known < len(self.series):
+            fresh = [xxhash.xxh3_64_intdigest("\x1f".join(one).encode()) for one in self.series.seen[known:]]
+            self._digests = np.concatenate([self._digests, np.array(fresh, np.uint64)])
+        return self._digests
+
+    # -- finding rows
+
+    def _rows(self, series: list[Series], window: Ints) -> Ints:
+        """int64[n]: the row of each (series, window), begun where there is none."""
+        keys = ((self.series.column(series) << 32) | (window // self.window_ms)).tolist()
+        row_of = self.row_of
+        rows = list(map(row_of.get, keys))
+        if None in rows:
+            begun = []
+            for at, row in enumerate(rows):
+                if row is None:
+                    key = keys[at]
+                    if key not in row_of:
+                        row_of[key] = len(row_of)
+                        begun.append(key)
+                    rows[at] = row_of[key]
+            self._begin(begun)
+        return np.array(rows, np.int64)
+
+    def _begin(self, keys: list[int]) -> None:
+        """Give the newest rows their empty state."""
+        total = len(self.row_of)
+        first = total - len(keys)
+        if total > len(self._columns["series"]):
+            room = max(total, len(self._columns["series"]) * 3 // 2, 64)
+            for name, column in self._columns.items():
+                grown = np.zeros(room, column.dtype)
+                grown[:first] = column[:first]
+                self._columns[name] = grown
+        for name, column in self._columns.items():
+            column[first:total] = _EMPTY.get(self.aggregation, 0) if name == "value" else 0
+        packed = np.array(keys, np.int64)
+        self._columns["series"][first:total] = packed >> 32
+        self._columns["window"][first:total] = (packed & _LOW) * self.window_ms
+        if self.aggregation == "unique":
+            self.sets.extend(DigestSet() for _ in keys)
+            self.chunk_offsets.extend([] for _ in keys)
+            self._saved_members.extend(0 for _ in keys)
+        for key in keys:
+            place = (self.series.seen[key >> 32][0], (key & _LOW) * self.window_ms)
+            self.combinations[place] = count = self.combinations.get(place, 0) + 1
+            self.most_combined = max(self.most_combined, count)
+
+    # -- folding
+
+    def fold(self, chosen: Selection) -> None:
+        """Fold accepted events in. Exact whatever the batch boundaries: every operation is associative."""
+        if not len(chosen.offset):
+            return
+        rows = self._rows(chosen.series, chosen.window)
+        np.add.at(self._columns["events"], rows, 1)
+        self._columns["offset"][rows] = chosen.offset  # ascending, so the last written is the highest
+        if self.aggregation in ("sum", "avg"):
+            assert chosen.value is not None
+            self._add(rows, chosen.value)
+        elif self.aggregation == "min":
+            assert chosen.value is not None
+            np.minimum.at(self._columns["value"], rows, chosen.value)
+        elif self.aggregation == "max":
+            assert chosen.value is not None
+            np.maximum.at(self._columns["value"], rows, chosen.value)
+        elif self.aggregation == "latest":
+            self._latest(rows, chosen)
+        elif self.aggregation == "unique":
+            self._unite(rows, chosen)
+        self._touched.append(rows)
+
+    def _add(self, rows: Ints, values: Ints) -> None:
+        """Sums in two limbs of 32 bits: neither can wrap within a batch, and the carry is settled after it."""
+        hi, lo = self._columns["sum_hi"], self._columns["sum_lo"]
+        np.add.at(lo, rows, values & _LOW)
+        np.add.at(hi, rows, values >> 32)
+        touched = np.unique(rows)
+        hi[touched] += lo[touched] >> 32
+        lo[touched] &= _LOW
+
+    def _latest(self, rows: Ints, chosen: Selection) -> None:
+        """The value of the highest (time, identity): an order that no order of arrival changes."""
+        assert chosen.value is not None
+        order = np.lexsort((chosen.digest[:, 1], chosen.digest[:, 0], chosen.time_us))
+        last = dict(zip(rows[order].tolist(), order.tolist(), strict=True))  # of each row the highest stays
+        at, best = np.array(list(last), np.int64), np.array(list(last.values()), np.int64)
+        held = {name: self._columns[name] for name in ("time_us", "id_hi", "id_lo", "value")}
+        time, high, low = chosen.time_us[best], chosen.digest[best, 0], chosen.digest[best, 1]
+        same_time, same_high = time == held["time_us"][at], high == held["id_hi"][at]
+        newer = (time > held["time_us"][at]) | (
+            same_time & ((high > held["id_hi"][at]) | (same_high & (low > held["id_lo"][at])))
+        )
+        at, best = at[newer], best[newer]
+        held["value"][at], held["time_us"][at] = chosen.value[best], chosen.time_us[best]
+        held["id_hi"][at], held["id_lo"][at] = chosen.digest[best, 0], chosen.digest[best, 1]
+
+    def _unite(self, rows: Ints, chosen: Selection) -> None:
+        assert chosen.member is not None
+        order = np.argsort(rows, kind="stable")
+        distinct, starts = np.unique(rows[order], return_index=True)
+        for row, events in zip(distinct.tolist(), np.split(order, starts[1:]), strict=True):
+            new = self.sets[row].add(chosen.member[events])
+            self._place_chunks(row, chosen.offset[events][new].tolist())
+
+    def _place_chunks(self, row: int, offsets: list[int]) -> None:
+        """Note which chunk each newest member fell into, and that chunk's new version."""
+        chunks, count = self.chunk_offsets[row], self.sets[row].count
+        for place, offset in enumerate(offsets, count - len(offsets)):
+            if place // CHUNK_MEMBERS == len(chunks):
+                chunks.append(offset)
+            chunks[-1] = offset
+        self._columns["members"][row] = count
+        self.most_members = max(self.most_members, count)
+
+    # -- what changed, packed for a checkpoint
+
+    def changed(self) -> Ints:
+        """Rows touched since the last `settle`, ascending."""
+        return np.unique(np.concatenate(self._touched)) if self._touched else np.empty(0, np.int64)
+
+    def settle(self) -> None:
+        """What changed so far is in the checkpoint."""
+        if self.aggregation == "unique":
+            for row in self.changed().tolist():
+                self._saved_members[row] = self.sets[row].count
+        self._touched = []
+        self.settle_series()
+
+    def saved_members(self, row: int) -> int:
+        """How many members of a unique partial the last checkpoint holds."""
+        return self._saved_members[row]
+
+    def settle_series(self) -> None:
+        """The series seen so far are in the checkpoint."""
+        self._saved_series = len(self.series)
+
+    def pack(self, rows: Ints) -> list[Any]:
+        """The rows as absolute values: [first series, series, rows, members]. `unpack` reads it back.
+
+        Series and members are only ever added to, so only those since the last `settle` are in it.
+        """
+        packed = np.empty(len(rows), self.dtype)
+        for name in self.dtype.names or ():
+            packed[name] = self.column(name)[rows]
+        members = []
+        for row in rows.tolist() if self.aggregation == "unique" else ():
+            start = self._saved_members[row]
+            if self.sets[row].count > start:
+                chunk = start // CHUNK_MEMBERS
+                place = [int(self._columns[name][row]) for name in ("series", "window")]
+                added = self.sets[row].keys[start:].tobytes()
+                members.append([*place, start, added, chunk, self.chunk_offsets[row][chunk:]])
+        return [self._saved_series, self.series.seen[self._saved_series :], packed.tobytes(), members]
+
+    def unpack(self, frame: list[Any]) -> None:
+        """Read what `pack` wrote, in the order it was written: the last value of a row wins."""
+        since, series, packed, members = frame
+        if since != len(self.series):
+            raise DamagedError(f"series from {since}, expected {len(self.series)}")
+        for one in series:
+            self.series[tuple(one)]  # a look-up gives the next code
+        rows = np.frombuffer(packed, self.dtype)
+        if len(rows) and int(rows["series"].max()) >= len(self.series):
+            raise DamagedError("a row of a series that is not there")
+        at = self._rows([self.series.seen[code] for code in rows["series"].tolist()], rows["window"])
+        for name in self.dtype.names or ():
+            self._columns[name][at] = rows[name]
+        for code, window, start, added, chunk, offsets in members:
+            row = self.row_of[(code << 32) | (window // self.window_ms)]
+            if self.sets[row].count != start:
+                raise DamagedError(f"members from {start}, expected {self.sets[row].count}")
+            self.sets[row].add(np.frombuffer(added, np.uint64).reshape(-1, 2))
+            self.chunk_offsets[row][chunk:] = offsets
+            self._saved_members[row] = self.sets[row].count
+            self.most_members = max(self.most_members, self.sets[row].count)
+
+    # -- closing
+
+    def closed(self, before_ms: int, published: int) -> NDArray[np.bool_]:
+        """bool[rows]: closed by the clock *and* acknowledged by every output. Only these may be forgotten."""
+        ends = self.column("window") + self.window_ms
+        return (ends <= before_ms) & (self.column("offset") < published)
+
+    def without(self, gone: NDArray[np.bool_]) -> PartialTable:
+        """A table of the other rows, and of the series that still have one. What had changed is forgotten."""
+        kept = np.flatnonzero(~gone)
+        table = PartialTable(self.aggregation, self.window_ms)
+        series = [self.series.seen[code] for code in self.column("series")[kept].tolist()]
+        at = table._rows(series, self.column("window")[kept])
+        for name in self.dtype.names or ():
+            if name != "series":
+                table._columns[name][at] = self.column(name)[kept]
+        if self.aggregation == "unique":
+            table.sets = [self.sets[row] for row in kept.tolist()]
+            table.chunk_offsets = [self.chunk_offsets[row] for row in kept.tolist()]
+            table.most_members = max((one.count for one in table.sets), default=0)
+        return table
+
+    def touch_all(self) -> None:
+        """Count every row as changed and nothing as saved: the next `pack` is the whole table."""
+        self._touched = [np.arange(len(self), dtype=np.int64)]
+        self._saved_series = 0
+        self._saved_members = [0] * len(self.sets)
+
+    def bytes_of(self, rows: Ints) -> Ints:
+        """About what each of the rows takes in a compacted copy, in bytes."""
+        members = self.column("members")[rows] if self.aggregation == "unique" else 0
+        return np.full(len(rows), self.dtype.itemsize + 40, np.int64) + members * 16

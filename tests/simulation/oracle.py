@@ -1,0 +1,199 @@
+"""A naive recount of a log: plain dicts and sets, one event at a time, nothing ever forgotten. It shares no code with
+the processors but the catalogue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from config.catalogue import BEGIN_MS, Catalogue, Meter
+from config.settings import Limits
+from rating.prices import price_amount
+
+VERDICTS = ("accepted", "duplicate", "late", "invalid", "unmetered")
+
+
+class Fact(NamedTuple):
+    """One event as its author knows it. `data` maps a path to a text or a Decimal; `readable` False: garbage."""
+
+    readable: bool
+    id: str = ""
+    source: str = ""
+    type: str = ""
+    subject: str = ""
+    time_us: int = 0
+    data: Mapping[str, Any] = MappingProxyType({})
+
+
+class Message(NamedTuple):
+    offset: int
+    timestamp_ms: int
+    value: bytes | None
+    facts: tuple[Fact, ...]
+
+
+Key = tuple[str, int, str, tuple[str, ...], int]  # meter, version, subject, dimensions, window start
+
+
+class State(NamedTuple):
+    """An absolute state after some message. `members` are (value, offset of its first event), in order of arrival."""
+
+    events: int = 0
+    sum: Decimal = Decimal(0)
+    lowest: Decimal | None = None
+    highest: Decimal | None = None
+    latest: tuple[int, Decimal] | None = None
+    members: tuple[tuple[str, int], ...] = ()
+
+
+class Oracle:
+    """The truth about one partition's log."""
+
+    def __init__(self, catalogue: Catalogue, limits: Limits, skew_ms: int) -> None:
+        self.catalogue, self.limits, self.skew_ms = catalogue, limits, skew_ms
+        self.clock_ms = BEGIN_MS
+        self.seen: set[tuple[str, str, int]] = set()
+        self.states: dict[Key, State] = {}
+        self.history: dict[Key, dict[int, State]] = {}  # by offset of the last message folded in
+        self.ledger: Counter[str] = Counter(consumed=0, **dict.fromkeys(VERDICTS, 0))
+        self.ledgers: dict[int, dict[str, int]] = {0: dict(self.ledger)}  # by next offset
+        self.letters: dict[tuple[int, int], str] = {}  # (offset, index) -> verdict
+
+    def fold(self, messages: Iterable[Message]) -> Oracle:
+        for message in messages:
+            self.clock_ms = max(self.clock_ms, message.timestamp_ms)
+            touched: set[Key] = set()
+            for index, fact in enumerate(message.facts):
+                self.ledger["consumed"] += 1
+                verdict = self._verdict(fact, message, touched)
+                self.ledger[verdict] += 1
+                if verdict in ("late", "invalid"):
+                    self.letters[(message.offset, index)] = verdict
+            for key in touched:
+                self.history.setdefault(key, {})[message.offset] = self.states[key]
+            self.ledgers[message.offset + 1] = dict(self.ledger)
+        return self
+
+    def _verdict(self, fact: Fact, message: Message, touched: set[Key]) -> str:
+        if not fact.readable or fact.time_us > (message.timestamp_ms + self.skew_ms) * 1000:
+            return "invalid"
+        spans = [s for s in self.catalogue.meters_of(fact.type) if s.from_ms * 1000 <= fact.time_us < s.to_ms * 1000]
+        if any(s.meter.aggregation not in ("count", "unique") and fact.data.get(s.meter.value) is None for s in spans):
+            return "invalid"
+        takers = [s.meter for s in spans if self._passes(s.meter, fact)]
+        if not takers:
+            return "unmetered"
+        if fact.time_us < (self.clock_ms - self.catalogue.lateness_ms(fact.type)) * 1000:
+            return "late"
+        keys = [self._key(meter, fact) for meter in takers]
+        if any(self._over(meter, key, fact) for meter, key in zip(takers, keys, strict=True)):
+            return "invalid"
+        if (fact.source, fact.id, fact.time_us) in self.seen:
+            return "duplicate"
+        self.seen.add((fact.source, fact.id, fact.time_us))
+        for meter, key in zip(takers, keys, strict=True):
+            self.states[key] = self._grown(meter, self.states.get(key, State()), fact, message.offset)
+            touched.add(key)
+        return "accepted"
+
+    @staticmethod
+    def _passes(meter: Meter, fact: Fact) -> bool:
+        if meter.aggregation == "unique" and fact.data.get(meter.value) is None:
+            return False
+        return all(fact.data.get(path, "") in allowed for path, allowed in meter.filter.items())
+
+    @staticmethod
+    def _key(meter: Meter, fact: Fact) -> Key:
+        start = fact.time_us // 1000 // meter.window_ms * meter.window_ms
+        dimensions = tuple(fact.data.get(path, "") for path in meter.dimensions)
+        return (meter.id, meter.version, fact.subject, dimensions, start)
+
+    def _over(self, meter: Meter, key: Key, fact: Fact) -> bool:
+        if key not in self.states:
+            place = (key[0], key[1], key[2], key[4])
+            held = sum((k[0], k[1], k[2], k[4]) == place for k in self.states)
+            return held >= self.limits.dimension_sets_max
+        members = self.states[key].members
+        new = meter.aggregation == "unique" and fact.data[meter.value] not in [one for one, _ in members]
+        return new and len(members) >= self.limits.unique_max
+
+    @staticmethod
+    def _grown(meter: Meter, state: State, fact: Fact, offset: int) -> State:
+        state = state._replace(events=state.events + 1)
+        if meter.aggregation == "count":
+            return state
+        value = fact.data[meter.value]
+        if meter.aggregation == "unique":
+            known = value in [one for one, _ in state.members]
+            return state if known else state._replace(members=(*state.members, (value, offset)))
+        latest = (fact.time_us, value)
+        return state._replace(
+            sum=state.sum + value,
+            lowest=value if state.lowest is None else min(state.lowest, value),
+            highest=value if state.highest is None else max(state.highest, value),
+            latest=latest if state.latest is None else max(state.latest, latest),
+        )
+
+
+def quantity(aggregation: str, states: Iterable[State]) -> Decimal | Fraction:
+    """What states of one meter come to together."""
+    held = list(states)
+    events = sum(one.events for one in held)
+    if aggregation == "count":
+        return Decimal(events)
+    if aggregation == "unique":
+        return Decimal(len({value for one in held for value, _ in one.members}))
+    total = sum((one.sum for one in held), Decimal(0))
+    if aggregation == "sum":
+        return total
+    if aggregation == "avg":
+        return Fraction(total) / events
+    if aggregation == "latest":
+        return max(one.latest for one in held if one.latest)[1]
+    values = [one.lowest if aggregation == "min" else one.highest for one in held]
+    return min(v for v in values if v is not None) if aggregation == "min" else max(v for v in values if v is not None)
+
+
+class Owed(NamedTuple):
+    """A rated row, without its version."""
+
+    quantity_total: Decimal | Fraction
+    amount: Decimal
+
+
+RatedKey = tuple[str, date, date, str, bool, date]  # account, period and segment start, price, opening, day
+
+
+def rated(catalogue: Catalogue, oracles: Iterable[Oracle]) -> dict[RatedKey, Owed]:
+    """Every rated row of the accounts that have usage; amount(d) = price(total up to d) - price(total before)."""
+    from rating.periods import month_of
+
+    aggregation = {meter.id: meter.aggregation for meter in catalogue.meters}
+    days: dict[tuple[str, str], dict[date, list[State]]] = {}
+    for oracle in oracles:
+        for (meter, _, subject, _, start), state in oracle.states.items():
+            day = datetime.fromtimestamp(start // 1000, UTC).date()
+            account = catalogue.account_of(subject, start)
+            days.setdefault((account, meter), {}).setdefault(day, []).append(state)
+    rows: dict[RatedKey, Owed] = {}
+    for (account, meter), by_day in days.items():
+        for period in {month_of(day) for day in by_day}:
+            for segment in catalogue.tariff().segments(account, period):
+                within = sorted(day for day in by_day if segment.start <= day < segment.end)
+                for price in segment.plan.price if segment.plan else ():
+                    place = (account, period.start, segment.start, price.id)
+                    owed = price_amount(price, Decimal(0))
+                    rows[(*place, True, segment.start)] = Owed(Decimal(0), owed)
+                    held: list[State] = []
+                    for day in within if price.meter == meter else ():
+                        held += by_day[day]
+                        total = quantity(aggregation[meter], held)
+                        now = price_amount(price, total)
+                        rows[(*place, False, day)] = Owed(total, now - owed)
+                        owed = now
+    return rows

@@ -1,0 +1,165 @@
+"""What a checkpoint holds as bytes: nothing short or spoilt is ever taken for a state."""
+
+from __future__ import annotations
+
+import random
+from unittest import mock
+
+import msgspec
+import numpy as np
+import pytest
+
+from config.settings import Limits
+from processors.checkpoint import Checkpoint, Head, Manifest, Recorder, Snapshot, encode_frame, frames, load
+from processors.events import Decoder
+from processors.meter import PartitionState
+from processors.partials import DamagedError
+from tests.simulation.fakes import FakeSlot, SlotStore
+from tests.simulation.logs import CATALOGUE, SKEW_MS, make_log
+from tests.simulation.simulate import batch_of
+
+
+def empty() -> PartitionState:
+    return PartitionState(CATALOGUE, Limits(), Decoder(CATALOGUE, Limits(), SKEW_MS))
+
+
+def saved(pieces: int = 48) -> Snapshot:
+    """A state after five checkpoints, as a load would find it."""
+    log = make_log(random.Random(8), 50)
+    store, state = SlotStore(), empty()
+    slot = FakeSlot(store, random.Random(1))
+    slot.claim(1)
+    recorder = Recorder(state, 1_000)
+    for start in range(0, 50, 10):
+        state.fold(batch_of(log[start : start + 10]))
+        written = recorder.checkpoint(0, 1)
+        slot.write(written)
+        recorder.commit(written)
+    head = slot.claim(1)
+    assert head is not None
+    return slot.load(head)
+
+
+@pytest.fixture
+def snapshot() -> Snapshot:
+    with mock.patch("processors.checkpoint.HOUR_PIECE_BYTES", 48):
+        return saved()
+
+
+@pytest.fixture(autouse=True)
+def small_pieces() -> object:
+    with mock.patch("processors.checkpoint.HOUR_PIECE_BYTES", 48):
+        yield
+
+
+def test_what_is_there_is_loaded(snapshot: Snapshot) -> None:
+    state = empty()
+    load(state, snapshot)
+    assert state.offset == snapshot.head.offset
+    assert state.ledger == snapshot.head.ledger
+    assert len(snapshot.head.manifest.segments) > 1
+    assert any(name.endswith(":1") for name in snapshot.chunks), "no hour had a second piece"
+
+
+def test_i2_a_chunk_one_byte_short_of_its_manifest_counts_as_lost(snapshot: Snapshot) -> None:
+    for name, data in snapshot.chunks.items():
+        for kept in (data[:-1], b""):
+            with pytest.raises(DamagedError):
+                load(empty(), Snapshot(snapshot.head, snapshot.chunks | {name: kept}))
+        missing = {other: held for other, held in snapshot.chunks.items() if other != name}
+        with pytest.raises(DamagedError):
+            load(empty(), Snapshot(snapshot.head, missing))
+
+
+def test_a_longer_chunk_is_read_to_its_committed_length(snapshot: Snapshot) -> None:
+    one, other = empty(), empty()
+    load(one, snapshot)
+    load(other, Snapshot(snapshot.head, {name: data + b"torn" for name, data in snapshot.chunks.items()}))
+    assert one.open_digest() == other.open_digest()
+
+
+def test_a_flipped_byte_of_a_frame_is_seen(snapshot: Snapshot) -> None:
+    rng = random.Random(3)
+    for name in [name for name in snapshot.chunks if name.startswith("state:")]:
+        data = bytearray(snapshot.chunks[name])
+        data[rng.randrange(len(data))] ^= 1
+        with pytest.raises(DamagedError):
+            load(empty(), Snapshot(snapshot.head, snapshot.chunks | {name: bytes(data)}))
+
+
+def test_an_identity_twice_in_an_hour_is_seen(snapshot: Snapshot) -> None:
+    name = next(name for name, data in snapshot.chunks.items() if name.startswith("ids:") and len(data) >= 32)
+    data = snapshot.chunks[name]
+    with pytest.raises(DamagedError, match="twice"):
+        load(empty(), Snapshot(snapshot.head, snapshot.chunks | {name: data[:16] * (len(data) // 16)}))
+
+
+def test_a_partial_newer_than_the_head_is_seen(snapshot: Snapshot) -> None:
+    head = msgspec.structs.replace(snapshot.head, offset=3)
+    with pytest.raises(DamagedError, match="newer"):
+        load(empty(), Snapshot(head, snapshot.chunks))
+
+
+def test_a_meter_that_the_catalogue_lacks_is_seen(snapshot: Snapshot) -> None:
+    known = msgspec.structs.replace(CATALOGUE, meters=CATALOGUE.meters[2:])
+    with pytest.raises(DamagedError, match="catalogue"):
+        load(PartitionState(known, Limits(), Decoder(known, Limits(), 0)), snapshot)
+
+
+def test_frames_come_back_in_order() -> None:
+    assert encode_frame([]) == b""
+    assert frames(encode_frame([[1, "a"]]) + encode_frame([[2, "b"], [3]])) == [[1, "a"], [2, "b"], [3]]
+    assert frames(b"") == []
+
+
+def test_the_manifest_names_each_piece_of_an_hour() -> None:
+    assert Manifest({0: 5}, {7: 100, 8: 48, 9: 0}).chunks() == {
+        "state:0": 5,
+        "ids:7:0": 48,
+        "ids:7:1": 48,
+        "ids:7:2": 4,
+        "ids:8:0": 48,
+    }
+
+
+def test_an_uncommitted_checkpoint_is_made_again_the_same() -> None:
+    state = empty()
+    recorder = Recorder(state, 1_000)
+    state.fold(batch_of(make_log(random.Random(8), 20)))
+    first, again = recorder.checkpoint(0, 1), recorder.checkpoint(0, 1)
+    assert first == again
+    recorder.commit(first)
+    after: Checkpoint = recorder.checkpoint(0, 1)
+    assert (after.writes, after.deletes, after.expected) == ([], [], first.head.offset)
+
+
+def test_a_closed_hour_is_deleted_with_all_its_pieces() -> None:
+    state = empty()
+    recorder = Recorder(state, 1_000)
+    digests = np.arange(14, dtype=np.uint64).reshape(-1, 2)
+    state.identities.add(np.zeros(7, np.int64), digests)
+    recorder.commit(recorder.checkpoint(0, 1))
+    state.identities.close(2**62)
+    assert recorder.checkpoint(0, 1).deletes == ["ids:0:0", "ids:0:1", "ids:0:2"]
+
+
+def test_no_write_of_a_compaction_is_larger_than_a_frame_and_a_row() -> None:
+    """I7: one large write would block every client of the server."""
+    with mock.patch("processors.checkpoint._FRAME_BYTES", 400):
+        state = empty()
+        state.fold(batch_of(make_log(random.Random(8), 50)))
+        recorder = Recorder(state, 10**6)
+        recorder.commit(recorder.checkpoint(0, 1))
+        written = recorder.compact(0)
+    assert len(written) > 5
+    assert max(len(one.data) for one in written) < 2_500
+    copy = empty()
+    chunks: dict[str, bytes] = {}
+    for one in written:
+        assert len(chunks.get(one.name, b"")) == one.at
+        chunks[one.name] = chunks.get(one.name, b"") + one.data
+    head = Head(state.offset, 0, state.clock_ms, 1, state.ledger, Manifest(recorder.manifest.segments, {}))
+    load(copy, Snapshot(head, chunks))
+    assert {key: len(table) for key, table in copy.tables.items()} == {
+        key: len(table) for key, table in state.tables.items() if len(table)
+    }
