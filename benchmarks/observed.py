@@ -45,21 +45,27 @@ class Report(msgspec.Struct):
     peak_bytes: int = 0
 
 
-def work(settings: Settings, catalogue: Catalogue, parent: Connection) -> None:
-    """Entry point of the process, in the place of `processors.worker.work`."""
+def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bool) -> None:
+    """Entry point of the process, in the place of `processors.worker.work`, which ends it: the report goes before."""
     report = Report(os.getpid(), Spent(), Spent())
     directory = Path(os.environ[REPORTS])
     profile = cProfile.Profile(time.thread_time) if os.environ.get(PROFILE) else None
+    end = os._exit
+
+    def write_and_end(code: int) -> None:
+        if profile is not None:
+            profile.disable()
+            profile.dump_stats(directory / f"{report.pid}.prof")
+        report.peak_bytes = peak_resident_bytes(report.pid)
+        (directory / f"{report.pid}.json").write_bytes(msgspec.json.encode(report))
+        end(code)
+
     with (
         patch.object(MeterStage, "step", _timed(MeterStage.step, report, report.meter, profile)),
         patch.object(RateStage, "step", _timed(RateStage.step, report, report.rate, None)),
+        patch.object(os, "_exit", write_and_end),
     ):
-        worker.work(settings, catalogue, parent)
-    if profile is not None:
-        profile.disable()
-        profile.dump_stats(directory / f"{report.pid}.prof")
-    report.peak_bytes = peak_resident_bytes(report.pid)
-    (directory / f"{report.pid}.json").write_bytes(msgspec.json.encode(report))
+        worker.work(settings, catalogue, parent, alone)
 
 
 def _timed(
