@@ -8,9 +8,12 @@ READY := $(VENV)/.ready
 
 EVENTS ?= 1000000
 SEEDS ?= 2000
+INPUTS ?= 10000000
+SEED ?= 1
+JOBS ?= 2
 START ?= 1
 
-.PHONY: help setup demo test lint bench simulate clean
+.PHONY: help setup demo test lint bench simulate fuzz clean
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -40,6 +43,9 @@ bench: $(READY) ## what it costs, on this machine
 
 simulate: $(READY) ## the protocol under faults, from START, SEEDS of them
 	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS)
+
+fuzz: $(READY) ## the decoder and the checkpoint loader under INPUTS mutated inputs, from SEED, in JOBS processes
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --jobs $(JOBS)
 
 clean: ## remove the environment and all state
 	rm -rf $(VENV) .tollstream

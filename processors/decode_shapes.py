@@ -7,10 +7,10 @@ left raw, for the careful path that says what is wrong.
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from config.catalogue import Catalogue, Meter, MeterSpan
 
@@ -58,6 +58,12 @@ class Invalid(Struct, gc=False):
     time: str = NO_TIME
     data: None = None
     specversion: str = "1.0"
+
+
+class Nothing(Struct, gc=False):
+    """What no event is: a catalogue without types leaves every one to the careful path."""
+
+    nothing: Annotated[int, Meta(ge=1, le=0)]
 
 
 class Node:

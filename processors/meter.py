@@ -18,6 +18,7 @@ from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
 from config.settings import Limits
 from processors.events import INVALID, Decoded, Decoder, TypeRows
 from processors.identity import Identities
+from processors.instants import END_US
 from processors.limits import refused_by
 from processors.partials import PartialTable
 from processors.windows import Ints, Selection, window_start_ms
@@ -106,8 +107,9 @@ class PartitionState:
 
     def fold(self, batch: Batch, since_ms: int = BEGIN_MS) -> list[Letter]:
         """Fold a batch in and return its letters. Events before `since_ms` are left out: only a restore says so."""
-        decoded = self.decoder.decode(batch.values, batch.timestamp_ms)
-        clocks = np.maximum(np.maximum.accumulate(batch.timestamp_ms), self.clock_ms)
+        stamps = np.clip(batch.timestamp_ms, 0, END_US // 1000)  # a record may carry any 64 bits
+        decoded = self.decoder.decode(batch.values, stamps)
+        clocks = np.maximum(np.maximum.accumulate(stamps), self.clock_ms)
         letters = [
             self._letter("invalid", batch, decoded, refusal.row, refusal.reason, refusal.raw)
             for refusal in decoded.refusals

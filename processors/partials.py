@@ -243,26 +243,42 @@ class PartialTable:
         return [self._saved_series, self.series.seen[self._saved_series :], packed.tobytes(), members]
 
     def unpack(self, frame: list[Any]) -> None:
-        """Read what `pack` wrote, in the order it was written: the last value of a row wins."""
+        """Read what `pack` wrote, in the order it was written: the last value of a row wins. DamagedError where it does
+        not hold together: written by other code, or for another meter."""
         since, series, packed, members = frame
         if since != len(self.series):
             raise DamagedError(f"series from {since}, expected {len(self.series)}")
         for one in series:
             self.series[tuple(one)]  # a look-up gives the next code
-        rows = np.frombuffer(packed, self.dtype)
-        if len(rows) and int(rows["series"].max()) >= len(self.series):
-            raise DamagedError("a row of a series that is not there")
+        if len(self.series) != since + len(series) or not all(series):
+            raise DamagedError("a series that is empty, or there already")
+        rows = self._rows_of(packed)
         at = self._rows([self.series.seen[code] for code in rows["series"].tolist()], rows["window"])
         for name in self.dtype.names or ():
             self._columns[name][at] = rows[name]
         for code, window, start, added, chunk, offsets in members:
-            row = self.row_of[(code << 32) | (window // self.window_ms)]
-            if self.sets[row].count != start:
-                raise DamagedError(f"members from {start}, expected {self.sets[row].count}")
+            row = self.row_of.get((code << 32) | (window // self.window_ms), len(self.sets))
+            if row >= len(self.sets) or self.sets[row].count != start or len(added) % 16:
+                raise DamagedError(f"members from {start} of a row that does not hold so many")
             self.sets[row].add(np.frombuffer(added, np.uint64).reshape(-1, 2))
             self.chunk_offsets[row][chunk:] = offsets
             self._saved_members[row] = self.sets[row].count
             self.most_members = max(self.most_members, self.sets[row].count)
+        for row in set(at.tolist()) if self.sets else ():
+            count = self.sets[row].count
+            if self._columns["members"][row] != count or len(self.chunk_offsets[row]) != -(-count // CHUNK_MEMBERS):
+                raise DamagedError(f"a row does not hold the {count} members that came with it")
+
+    def _rows_of(self, packed: bytes) -> NDArray[Any]:
+        if len(packed) % self.dtype.itemsize:
+            raise DamagedError("a row is cut off")
+        rows = np.frombuffer(packed, self.dtype)
+        series, window = rows["series"], rows["window"]
+        if ((series < 0) | (series >= len(self.series))).any():
+            raise DamagedError("a row of a series that is not there")
+        if ((window % self.window_ms != 0) | (window < 0) | (window // self.window_ms > _LOW)).any():
+            raise DamagedError("a row of a window that is none of its meter's")
+        return rows
 
     # -- closing
 
