@@ -20,6 +20,7 @@ from config.settings import Alerts, ClickHouse, Kafka, Limits, Processing, Redis
 from config.tables import BAD, Row, read_table
 from rating.contracts import Account, Contract
 from rating.plans import Plan
+from rating.prices import completed
 
 ARRAYS = ("event", "meter", "plan", "account", "contract")
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}
@@ -61,7 +62,8 @@ def load(directory: Path, environ: Mapping[str, str], services: Mapping[str, str
     wins over the files. Raises ConfigError with every fault.
     """
     faults: list[Fault] = []
-    documents = [read_table(Document, raw, Place(name), faults) for name, raw in _read_files(directory, faults)]
+    files = _read_files(directory, faults)
+    documents = [read_table(Document, _completed(raw), Place(name), faults) for name, raw in files]
     sections = _merge_settings(documents, faults)
     for section, values in read_overrides({**services, **environ}, faults).items():
         sections[section].given.update(values)
@@ -74,7 +76,7 @@ def load(directory: Path, environ: Mapping[str, str], services: Mapping[str, str
     if subject_bytes_max is BAD:
         subject_bytes_max = Limits().subject_bytes_max
     faults.extend(account_faults(parts["account"], subject_bytes_max))
-    faults.extend(contract_faults(parts["contract"], parts["plan"]))
+    faults.extend(contract_faults(parts["contract"], parts["plan"], parts["meter"]))
     default_plan = _default_plan(documents, parts["plan"], faults)
     _refuse(faults, directory)
     built = {name: tuple(row.build(faults) for row in rows) for name, rows in parts.items() if name != "event"}
@@ -90,6 +92,21 @@ def load(directory: Path, environ: Mapping[str, str], services: Mapping[str, str
         contracts=built["contract"],
     )
     return Config(settings, catalogue)
+
+
+def _completed(raw: dict[str, Any]) -> dict[str, Any]:
+    """A file with what the inner prices of a price may leave out; whatever has another shape is refused later."""
+
+    def within(value: Any, *path: str) -> Any:
+        if isinstance(value, list):
+            return [within(item, *path) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if not path:
+            return completed(value)
+        return {**value, path[0]: within(value[path[0]], *path[1:])} if path[0] in value else value
+
+    return within(within(raw, "plan", "price"), "contract", "override", "price")  # type: ignore[no-any-return]
 
 
 def _refuse(faults: list[Fault], directory: Path) -> None:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
 from fractions import Fraction
 
-from rating.numbers import ROUNDED
+from rating.numbers import EXACT, PRECISION_DIGITS, ROUNDED
+
+_FLOOR = Context(prec=PRECISION_DIGITS, rounding=ROUND_FLOOR, traps=[InvalidOperation])
 
 _CODES = {  # ISO 4217 list one, active codes that have a minor unit
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
@@ -62,6 +64,27 @@ def round_money(amount: Decimal, currency: str) -> Decimal:
     return ROUNDED.plus(
         ROUNDED.quantize(amount, Decimal(1).scaleb(-minor_digits(currency)))
     )  # plus turns -0.00 into 0.00
+
+
+def round_together(amounts: Sequence[Decimal], currency: str) -> list[Decimal]:
+    """The amounts in minor units, adding up to their rounded sum: each rounded down, then the largest remainders up.
+
+    Ties go to the earlier place. Amounts may be of both signs.
+    """
+    if len(amounts) == 1:
+        return [round_money(amounts[0], currency)]
+    unit = Decimal(1).scaleb(-minor_digits(currency))
+    whole = Decimal(0)
+    for amount in amounts:
+        whole = EXACT.add(whole, amount)
+    rest = round_money(whole, currency)
+    parts = [_FLOOR.quantize(amount, unit) for amount in amounts]
+    for part in parts:
+        rest = EXACT.subtract(rest, part)
+    by_remainder = sorted(range(len(parts)), key=lambda place: EXACT.subtract(parts[place], amounts[place]))
+    for place in by_remainder[: int(EXACT.divide(rest, unit))]:
+        parts[place] = EXACT.add(parts[place], unit)
+    return [ROUNDED.plus(part) for part in parts]
 
 
 def allocate(total_minor: int, weights: Sequence[Decimal]) -> list[int]:

@@ -65,7 +65,12 @@ class Priced(msgspec.Struct, frozen=True):
         return total
 
 
-class _Span(msgspec.Struct, frozen=True):
+class UsageSpan(msgspec.Struct, frozen=True):
+    """Instants in milliseconds since 1970: what begins in [start, through) counts; slots reach to `end`.
+
+    `divisor_ms` is the length that a mean without a divisor is taken over; `steps` asks for explanations.
+    """
+
     start_ms: int
     through_ms: int
     end_ms: int
@@ -101,13 +106,18 @@ def price_usage(
     """
     through = period.end if through is None else min(through, period.end)
     length = whole or period
-    span = _Span(
+    span = UsageSpan(
         start_ms=day_ms(period.start),
         through_ms=day_ms(through),
         end_ms=day_ms(period.end),
         divisor_ms=day_ms(length.end) - day_ms(length.start),
         steps=steps,
     )
+    return price_span(price, totals, span)
+
+
+def price_span(price: Price, totals: Sequence[Total], span: UsageSpan) -> Priced:
+    """`price_usage` between instants, for periods that are not days in UTC."""
     meters = meters_of(price)
     first_ms = BEGIN_MS if _carries(price) else span.start_ms
     mine = [total for total in totals if total.meter in meters and first_ms <= total.start_ms < span.through_ms]
@@ -125,7 +135,7 @@ def price_usage(
     )
 
 
-def _priced(price: Price, values: Values, totals: list[Total], span: _Span) -> Priced:
+def _priced(price: Price, values: Values, totals: list[Total], span: UsageSpan) -> Priced:
     met = False
     if price.discount is not None:
         met = price.discount.when.holds(span.quantity(price.discount.when, totals))
@@ -136,7 +146,7 @@ def _priced(price: Price, values: Values, totals: list[Total], span: _Span) -> P
     return Priced((Part(values, quantity, amount, explain(price, quantity, met) if span.steps else ()),))
 
 
-def _matrix(price: Matrix, values: Values, totals: list[Total], span: _Span, met: bool) -> Priced:
+def _matrix(price: Matrix, values: Values, totals: list[Total], span: UsageSpan, met: bool) -> Priced:
     by_key: dict[tuple[str, ...], list[Total]] = {}
     for total in totals:
         by_key.setdefault(tuple(total.label(name) for name in price.dimensions), []).append(total)
@@ -162,7 +172,7 @@ def _matrix(price: Matrix, values: Values, totals: list[Total], span: _Span, met
     return Priced((*parts, *_of_the_whole(price, values, parts, span, met)), tuple(refused))
 
 
-def _of_the_whole(price: Matrix, values: Values, parts: list[Part], span: _Span, met: bool) -> list[Part]:
+def _of_the_whole(price: Matrix, values: Values, parts: list[Part], span: UsageSpan, met: bool) -> list[Part]:
     """What the terms of the matrix itself add to or take from the sum of its cells; nothing where they do not bite."""
     charged = Priced(tuple(parts)).amount
     final = price.pipeline.terms(charged, met)

@@ -125,7 +125,7 @@ CASES: Iterable[tuple[str, str]] = [
     (EVENT + METER + 'from = "0001-01-01T00:00:00+10:00"', "meter[0].from: must be an instant with its zone from 1970"),
     # plans and prices
     (PLAN + PLAN, 'plan[1].version: 1 of "pro" is already at a.toml: plan[0]; give this one the next'),
-    (PLAN.replace("USD", "usd"), 'plan[0].currency: must be an ISO 4217 code in capitals, such as "USD"'),
+    (PLAN.replace("USD", "usd"), 'plan[0].currency: \'usd\' is not an ISO 4217 code; write one such as USD, or a unit'),
     (
         PLAN + PLAN.replace("1", "2").replace("USD", "EUR"),
         "plan[1].currency: must be USD as at a.toml: plan[0]: a plan has",
@@ -172,19 +172,19 @@ CASES: Iterable[tuple[str, str]] = [
         'account[1].subjects[0]: "z" is already mapped by a.toml: account[0] from the same instant',
     ),
     (ACCOUNT + 'subjects = ["z", "z"]', 'account[0].subjects[1]: "z" is already mapped by a.toml: account[0] from'),
-    (CONTRACT, 'contract[0].plan: no [[plan]] has the id "pro"'),
-    (PLAN + CONTRACT.replace("T00", "T01"), "contract[0].from: must be midnight UTC, since days are what is priced"),
+    (CONTRACT, "contract[0].plan: there is no plan 'pro'"),
+    (PLAN + CONTRACT.replace('"pro"', '"por"'), "contract[0].plan: there is no plan 'por'; did you mean 'pro'?"),
     (PLAN + CONTRACT + "to = 2026-01-01T00:00:00Z", "contract[0].to: must be after `from`, 2026-01-01T00:00:00Z"),
     (
         PLAN + CONTRACT + CONTRACT.replace("2026-01", "2026-03"),
-        "contract[1].from: overlaps a.toml: contract[0] of the same account, which is on one plan at a time; "
+        "contract[1].from: overlaps a.toml: contract[0] of the same account, which has one contract at a time; "
         'end that one with to = "2026-03-01T00:00:00Z" or earlier',
     ),
     # budgets
     ('[[alerts.budgets]]\naccount = "a"\ncurrency = "USD"\namount = 0', "alerts.budgets[0].amount: must be above 0"),
     (
         '[[alerts.budgets]]\naccount = "a"\ncurrency = "XXQ"\namount = 1',
-        "alerts.budgets[0].currency: must be an ISO 4217",
+        "alerts.budgets[0].currency: 'XXQ' is not an ISO 4217 code",
     ),
     (
         '[[alerts.budgets]]\naccount = "a"\ncurrency = "USD"\namount = 1\n' * 2,
