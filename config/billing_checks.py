@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, time
 
 from config.catalogue import WINDOW_MS
-from config.faults import Fault, quote, suggestion
-from config.tables import BAD, Row, rule_faults, whole
+from config.faults import Fault, quote
+from config.price_checks import Measured, price_faults, rule_faults
+from config.tables import BAD, Row, whole
 from rating import contract_checks
 from rating.contracts import Contract
 from rating.instants import instant_text
@@ -15,7 +16,7 @@ from rating.timeline import versions_of
 
 
 def plan_faults(plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
-    known = {row["id"] for row in meters if row.good("id")}
+    measured = Measured.of(meters)
     seen: dict[tuple[str, int], Row] = {}
     currencies: dict[str, Row] = {}
     for row in plans:
@@ -34,32 +35,13 @@ def plan_faults(plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
         for price in row.rows("price"):
             if price.good("id") and prices.setdefault(price["id"], price) is not price:
                 yield price.place_of("id").fault(f"{quote(price['id'])} is already at {prices[price['id']].place}")
-            yield from _price_faults(price, known)
+            yield from price_faults(price, measured, row["currency"])
 
 
 def currency_faults(row: Row) -> Iterator[Fault]:
-    fault = currency_fault(row["currency"]) if row.good("currency") else ""
-    if fault:
-        yield row.place_of("currency").fault(fault)
-
-
-def _price_faults(row: Row, meters: set[str]) -> Iterator[Fault]:
-    yield from rule_faults(row)
-    yield from meter_name_faults(row, meters)
-
-
-def meter_name_faults(row: Row, meters: set[str]) -> Iterator[Fault]:
-    """Meters that a price or anything in it names and that there are not."""
-    for name in ("meter", "meters"):
-        if not row.has(name) or not row.good(name):
-            continue
-        named = enumerate(row[name]) if name == "meters" else [(None, row[name])]
-        for index, meter in named:
-            place = row.place_of(name) if index is None else row.place_of(name).item(index)
-            if meter not in meters:
-                yield place.fault(f"no [[meter]] has the id {quote(meter)}{suggestion(meter, meters)}")
-    for inner in row.tables():
-        yield from meter_name_faults(inner, meters)
+    if row.good("currency") and currency_fault(row["currency"]):
+        message = 'must be an ISO 4217 code in capitals, such as "USD", or a unit of your own and digits: "credits/0"'
+        yield row.place_of("currency").fault(message)
 
 
 def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[Fault]:
@@ -87,11 +69,8 @@ def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[
 
 def contract_faults(contracts: Sequence[Row], plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
     """Contracts of one account do not overlap; the rest is judged on whole contracts over whole plans."""
-    known = {row["id"] for row in meters if row.good("id")}
-    windows: dict[str, set[int]] = {}
-    for row in meters:
-        if row.good("id", "window"):
-            windows.setdefault(row["id"], set()).add(WINDOW_MS[row["window"]])
+    measured = Measured.of(meters)
+    windows = {meter: {WINDOW_MS[one] for one in of if one is not BAD} for meter, of in measured.windows.items()}
     built: list[tuple[Row, Plan | None]] = [(row, whole(row)) for row in plans]
     versions = versions_of(plan for _, plan in built if plan is not None)
     broken = {row["id"] for row, plan in built if plan is None and row.good("id")}
@@ -99,7 +78,8 @@ def contract_faults(contracts: Sequence[Row], plans: Sequence[Row], meters: Sequ
     for row in contracts:
         yield from rule_faults(row)
         for override in row.rows("override"):
-            yield from meter_name_faults(override, known)
+            if override.good("price"):
+                yield from price_faults(override["price"], measured, BAD)
         if row.good("account", "from_", "to") and (row["to"] is None or row["from_"] < row["to"]):
             by_account.setdefault(row["account"], []).append(row)
         contract: Contract | None = whole(row)

@@ -20,7 +20,6 @@ from config.settings import Alerts, ClickHouse, Kafka, Limits, Processing, Redis
 from config.tables import BAD, Row, read_table
 from rating.contracts import Account, Contract
 from rating.plans import Plan
-from rating.prices import completed
 
 ARRAYS = ("event", "meter", "plan", "account", "contract")
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}
@@ -62,8 +61,7 @@ def load(directory: Path, environ: Mapping[str, str], services: Mapping[str, str
     wins over the files. Raises ConfigError with every fault.
     """
     faults: list[Fault] = []
-    files = _read_files(directory, faults)
-    documents = [read_table(Document, _completed(raw), Place(name), faults) for name, raw in files]
+    documents = [read_table(Document, raw, Place(name), faults) for name, raw in _read_files(directory, faults)]
     sections = _merge_settings(documents, faults)
     for section, values in read_overrides({**services, **environ}, faults).items():
         sections[section].given.update(values)
@@ -94,27 +92,12 @@ def load(directory: Path, environ: Mapping[str, str], services: Mapping[str, str
     return Config(settings, catalogue)
 
 
-def _completed(raw: dict[str, Any]) -> dict[str, Any]:
-    """A file with what the inner prices of a price may leave out; whatever has another shape is refused later."""
-
-    def within(value: Any, *path: str) -> Any:
-        if isinstance(value, list):
-            return [within(item, *path) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if not path:
-            return completed(value)
-        return {**value, path[0]: within(value[path[0]], *path[1:])} if path[0] in value else value
-
-    return within(within(raw, "plan", "price"), "contract", "override", "price")  # type: ignore[no-any-return]
-
-
 def _refuse(faults: list[Fault], directory: Path) -> None:
     if faults:
-        raise ConfigError(sorted(set(faults), key=_reading_order), f"the configuration in {directory}")
+        raise ConfigError(sorted(set(faults), key=reading_order), f"the configuration in {directory}")
 
 
-def _reading_order(fault: Fault) -> tuple[str, list[tuple[int, str]], str]:
+def reading_order(fault: Fault) -> tuple[str, list[tuple[int, str]], str]:
     """By file and path, meter[9] before meter[10]."""
     path = [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", fault.path)]
     return fault.file, path, fault.message

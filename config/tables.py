@@ -4,7 +4,6 @@ msgspec itself stops at the first fault, takes floats and lax decimals for a Dec
 """
 
 import types
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from config.faults import Fault, Place, quote, suggestion
-from rating.checks import UNKNOWN, Checked
+from rating.checks import UNKNOWN
 from rating.numbers import canonical
 
 TEXT_BYTES_MAX = 4096  # of any text: a long list of brokers fits; ids and subjects are held shorter elsewhere
@@ -53,13 +52,6 @@ class Row:
         """Where a field is written, under its name in the file."""
         return self.place.at(self._fields[name].encode_name)
 
-    def tables(self) -> Iterator["Row"]:
-        """The tables in it that could be read, of any field."""
-        for value in self.given.values():
-            for inner in value if isinstance(value, tuple) else (value,):
-                if isinstance(inner, Row):
-                    yield inner
-
     def build(self, faults: list[Fault]) -> Any:
         """The struct; BAD with a fault when it refuses its values. Only for a row without faults."""
         values = {name: _built(value, faults) for name, value in self.given.items()}
@@ -72,14 +64,6 @@ class Row:
             return BAD
 
 
-def rule_faults(row: Row) -> Iterator[Fault]:
-    """What the structs of `rating` find wrong with a table and the tables in it, read as far as it could be."""
-    if issubclass(row.struct, Checked):
-        yield from (_at(row.place, path).fault(message) for path, message in row.struct.faults_in(row, _read))
-    for inner in row.tables():
-        yield from rule_faults(inner)
-
-
 def whole(row: Row) -> Any:
     """The struct of a row without any fault of its own; None for another, whose faults are noted elsewhere."""
     built = BAD if _broken(row) else row.build([])
@@ -90,16 +74,6 @@ def _broken(row: Row) -> bool:
     missing = any(field.required and field.name not in row.given for field in msgspec.structs.fields(row.struct))
     values = [inner for value in row.given.values() for inner in (value if isinstance(value, tuple) else (value,))]
     return missing or any(value is BAD or (isinstance(value, Row) and _broken(value)) for value in values)
-
-
-def _read(item: Any, name: str) -> Any:
-    return item[name] if isinstance(item, Row) else BAD if item is BAD else getattr(item, name)
-
-
-def _at(place: Place, path: tuple[str | int, ...]) -> Place:
-    for part in path:
-        place = place.item(part) if isinstance(part, int) else place.at(part)
-    return place
 
 
 def _built(value: Any, faults: list[Fault]) -> Any:
@@ -172,7 +146,8 @@ def _read_struct(options: tuple[Any, ...], value: Any, place: Place, faults: lis
     if not isinstance(tag, str) or tag not in by_tag:
         hint = suggestion(tag if isinstance(tag, str) else "", by_tag)
         return _bad(faults, place.at(tag_field), ("is required" if tag is None else "is unknown") + hint)
-    return read_table(by_tag[tag], value, place, faults)
+    complete = getattr(by_tag[tag], "completed", None)  # what a table may leave out as the table around it says it
+    return read_table(by_tag[tag], complete(value) if complete else value, place, faults)
 
 
 def _read_decimal(value: Any, place: Place, faults: list[Fault]) -> Any:

@@ -12,7 +12,7 @@ from rating.charges import ms, price_piece, usage_of, window_charges
 from rating.commitments import Charge
 from rating.contracts import Contract
 from rating.kernels import flat_step
-from rating.money import round_money, round_together
+from rating.money import round_lines, round_money
 from rating.numbers import EXACT, ZERO, shown
 from rating.openings import Invoiced, Opening
 from rating.prices import Flat, Price, Recurring, explain, meters_of, price_amount
@@ -180,7 +180,7 @@ def _fixed(contract: Contract, period: BillingPeriod, piece: Piece, explained: b
 
 def _lines(owed: Mapping[str, list[_Owed]], currency: str) -> Iterator[RatedLine]:
     for price, parts in owed.items():
-        amounts = round_together([one.part.amount for one in parts], currency)
+        amounts = round_lines([one.part.amount for one in parts], currency)
         for (piece, part), amount in zip(parts, amounts, strict=True):
             yield RatedLine(
                 price=price,

@@ -15,7 +15,7 @@ from rating.numbers import EXACT, ZERO, Quantity
 from rating.prices import Matrix, Price, meters_of, price_amount
 from rating.states import State, merged
 from rating.totals import Total
-from rating.usage import Part, Priced, Refused, UsageSpan, price_span
+from rating.usage import Part, Priced, Refused, Span, price_span
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -47,8 +47,8 @@ def usage_of(piece: Piece, totals: Sequence[Total]) -> list[Total]:
 
 def price_piece(piece: Piece, totals: Sequence[Total], period: BillingPeriod, steps: bool) -> Priced:
     """The parts of a piece, from the totals of `usage_of`."""
-    span = _span(piece, period, steps)
-    whole = price_span(piece.price, totals, span)
+    span = _span(piece, period)
+    whole = price_span(piece.price, totals, span, steps=steps)
     if piece.since == piece.start:
         return whole
     start = ms(piece.start)
@@ -57,13 +57,12 @@ def price_piece(piece: Piece, totals: Sequence[Total], period: BillingPeriod, st
     return Priced(tuple(_between(before.parts, whole.parts)), tuple(_newly_refused(before.refused, whole.refused)))
 
 
-def _span(piece: Piece, period: BillingPeriod, steps: bool) -> UsageSpan:
-    return UsageSpan(
+def _span(piece: Piece, period: BillingPeriod) -> Span:
+    return Span(
         start_ms=ms(piece.since),
         through_ms=ms(piece.end),
         end_ms=ms(piece.end),
         divisor_ms=ms(period.end) - ms(period.start),
-        steps=steps,
     )
 
 
@@ -147,7 +146,7 @@ def _owed(price: Price, state: State | None) -> Decimal:
 
 def _by_repricing(piece: Piece, totals: Sequence[Total], period: BillingPeriod) -> Iterator[Charge]:
     """Of a price that looks at more than one quantity: all of it is priced again after each window."""
-    start, span = ms(piece.start), _span(piece, period, False)
+    start, span = ms(piece.start), _span(piece, period)
     owed = price_span(piece.price, totals, replace(span, through_ms=start)).amount
     if piece.since == piece.start:
         yield Charge(piece.start, piece.place, (), piece.price.id, owed)

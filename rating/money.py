@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
 from fractions import Fraction
 
-from rating.numbers import EXACT, PRECISION_DIGITS, ROUNDED
-
-_FLOOR = Context(prec=PRECISION_DIGITS, rounding=ROUND_FLOOR, traps=[InvalidOperation])
+from rating.numbers import EXACT, PRECISION_DIGITS, ROUNDED, ZERO, Quantity
 
 _CODES = {  # ISO 4217 list one, active codes that have a minor unit
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
@@ -24,6 +22,9 @@ MINOR_DIGITS: dict[str, int] = {code: digits for digits, codes in _CODES.items()
 
 # A unit of one's own, such as "credits/0" or "tokens/3": its name in small letters, a stroke, and its digits.
 _CUSTOM = re.compile(r"[a-z][a-z0-9_-]{0,29}/([0-9])", re.ASCII)
+
+
+_FLOORED = Context(prec=PRECISION_DIGITS, rounding=ROUND_FLOOR, traps=[InvalidOperation])
 
 
 class MixedCurrencyError(ValueError):
@@ -66,28 +67,7 @@ def round_money(amount: Decimal, currency: str) -> Decimal:
     )  # plus turns -0.00 into 0.00
 
 
-def round_together(amounts: Sequence[Decimal], currency: str) -> list[Decimal]:
-    """The amounts in minor units, adding up to their rounded sum: each rounded down, then the largest remainders up.
-
-    Ties go to the earlier place. Amounts may be of both signs.
-    """
-    if len(amounts) == 1:
-        return [round_money(amounts[0], currency)]
-    unit = Decimal(1).scaleb(-minor_digits(currency))
-    whole = Decimal(0)
-    for amount in amounts:
-        whole = EXACT.add(whole, amount)
-    rest = round_money(whole, currency)
-    parts = [_FLOOR.quantize(amount, unit) for amount in amounts]
-    for part in parts:
-        rest = EXACT.subtract(rest, part)
-    by_remainder = sorted(range(len(parts)), key=lambda place: EXACT.subtract(parts[place], amounts[place]))
-    for place in by_remainder[: int(EXACT.divide(rest, unit))]:
-        parts[place] = EXACT.add(parts[place], unit)
-    return [ROUNDED.plus(part) for part in parts]
-
-
-def allocate(total_minor: int, weights: Sequence[Decimal]) -> list[int]:
+def allocate(total_minor: int, weights: Sequence[Quantity]) -> list[int]:
     """Split `total_minor` by `weights`: the parts add up to it, none is a whole unit off its exact share.
 
     Largest remainder first, ties to the earlier place. Raises ValueError for a negative weight, or when there is
@@ -108,3 +88,23 @@ def allocate(total_minor: int, weights: Sequence[Decimal]) -> list[int]:
     for place in by_remainder[: abs(total_minor) - sum(parts)]:
         parts[place] += 1
     return [sign * part for part in parts]
+
+
+def round_lines(amounts: Sequence[Decimal], currency: str) -> list[Decimal]:
+    """The lines of one price, rounded so that they add up to its rounded sum: none is a whole minor unit off.
+
+    Each is first rounded down; what is then missing goes to the largest remainders, ties to the earlier line. A line
+    that is exact stays as it is.
+    """
+    unit = Decimal(1).scaleb(-minor_digits(currency))
+    total = ZERO
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    lines = [_FLOORED.quantize(amount, unit) for amount in amounts]
+    missing = round_money(total, currency)
+    for line in lines:
+        missing = EXACT.subtract(missing, line)
+    by_remainder = sorted(range(len(lines)), key=lambda place: EXACT.subtract(lines[place], amounts[place]))
+    for place in by_remainder[: int(EXACT.divide(missing, unit))]:
+        lines[place] = EXACT.add(lines[place], unit)
+    return [ROUNDED.plus(line) for line in lines]

@@ -89,6 +89,11 @@ class Matrix(Rolled, frozen=True, tag="matrix"):
             found.update(dict.fromkeys(product(*(cell.when[name] for name in self.dimensions)), inner))
         return found
 
+    @staticmethod
+    def completed(written: Mapping[str, Any]) -> dict[str, Any]:
+        """See `completed`, for loaders."""
+        return completed(written)
+
     @cached_property
     def fallback(self) -> "Price | None":
         """`default`, with the rollup of the matrix."""
@@ -113,6 +118,11 @@ class Recurring(Terms, frozen=True, tag="recurring"):
         """The inner price is of one quantity."""
         yield from super().faults_in(item, read)
         yield from _inner_faults(read(item, "price"), ("price",), UNKNOWN, read)
+
+    @staticmethod
+    def completed(written: Mapping[str, Any]) -> dict[str, Any]:
+        """See `completed`, for loaders."""
+        return completed(written)
 
     @cached_property
     def kernel(self) -> Kernel:

@@ -18,7 +18,7 @@ Context = Mapping[str, Given]
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """`amount`, unrounded at 12 decimals, is what the amounts of `lines` add up to; `rounded` is in minor units' digits."""
+    """`amount`, unrounded (12 decimals), is what the `lines` add up to; `rounded` has the digits of its currency."""
 
     amount: Decimal
     rounded: Decimal
@@ -48,11 +48,9 @@ def marginal(
     price: Price | Mapping[str, Any], before: Given, after: Given, *, context: Context | None = None
 ) -> Decimal:
     """What going from one quantity to another adds, at 12 decimals; below zero where more is cheaper."""
-    made = as_price(price)
-    owed = [
-        _quoted(made, exact_number(given), {} if context is None else context, None)[0] for given in (before, after)
-    ]
-    return EXACT.subtract(owed[1], owed[0])
+    made, asked = as_price(price), {} if context is None else context
+    amounts = [_quoted(made, exact_number(given), asked, None)[0] for given in (before, after)]
+    return EXACT.subtract(amounts[1], amounts[0])
 
 
 def as_price(price: Price | Mapping[str, Any]) -> Price:

@@ -7,7 +7,6 @@ add up to the whole (I6).
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -15,7 +14,7 @@ from rating.kernels import Step
 from rating.numbers import EXACT, ZERO, Quantity, shown
 from rating.periods import Period
 from rating.prices import Matrix, Price, Recurring, explain, meters_of, price_amount
-from rating.rollups import period_quantity
+from rating.rollups import Counted, period_quantity
 from rating.totals import Total, day_ms
 
 Values = Mapping[str, str]
@@ -65,19 +64,16 @@ class Priced(msgspec.Struct, frozen=True):
         return total
 
 
-class UsageSpan(msgspec.Struct, frozen=True):
-    """Instants in milliseconds since 1970: what begins in [start, through) counts; slots reach to `end`.
-
-    `divisor_ms` is the length that a mean without a divisor is taken over; `steps` asks for explanations.
-    """
+class Span(msgspec.Struct, frozen=True):
+    """The days that are priced, in milliseconds since 1970; see `price_usage`."""
 
     start_ms: int
     through_ms: int
     end_ms: int
     divisor_ms: int
-    steps: bool
 
-    def quantity(self, counted: Any, totals: Iterable[Total]) -> Quantity:
+    def quantity(self, counted: Counted, totals: Iterable[Total]) -> Quantity:
+        """The quantity that a price, or the condition of a discount, has of these totals."""
         return period_quantity(
             counted,
             totals,
@@ -104,49 +100,51 @@ def price_usage(
     for each combination of values that has totals. `whole`: the billing period of which `period` is a segment, whose
     length divides a mean. Raises ValueError for a window that a rollup cannot place.
     """
-    through = period.end if through is None else min(through, period.end)
-    length = whole or period
-    span = UsageSpan(
-        start_ms=day_ms(period.start),
-        through_ms=day_ms(through),
-        end_ms=day_ms(period.end),
-        divisor_ms=day_ms(length.end) - day_ms(length.start),
-        steps=steps,
-    )
-    return price_span(price, totals, span)
+    return price_span(price, totals, span_of(period, through, whole), steps=steps)
 
 
-def price_span(price: Price, totals: Sequence[Total], span: UsageSpan) -> Priced:
-    """`price_usage` between instants, for periods that are not days in UTC."""
+def price_span(price: Price, totals: Sequence[Total], span: Span, *, steps: bool = False) -> Priced:
+    """`price_usage` between instants that need not be days in UTC."""
     meters = meters_of(price)
     first_ms = BEGIN_MS if _carries(price) else span.start_ms
     mine = [total for total in totals if total.meter in meters and first_ms <= total.start_ms < span.through_ms]
     if not price.per:
-        return _priced(price, {}, mine, span)
+        return _priced(price, {}, mine, span, steps)
     groups: dict[tuple[str, ...], list[Total]] = {}
     for total in mine:
         groups.setdefault(tuple(total.label(name) for name in price.per), []).append(total)
-    found = [
-        _priced(price, dict(zip(price.per, key, strict=True)), group, span) for key, group in sorted(groups.items())
-    ]
+    found = []
+    for key, group in sorted(groups.items()):
+        found.append(_priced(price, dict(zip(price.per, key, strict=True)), group, span, steps))
     return Priced(
         tuple(part for one in found for part in one.parts),
         tuple(refused for one in found for refused in one.refused),
     )
 
 
-def _priced(price: Price, values: Values, totals: list[Total], span: UsageSpan) -> Priced:
+def span_of(period: Period, through: date | None, whole: Period | None) -> Span:
+    """The days of `period` before `through`, as a part of the billing period `whole`."""
+    length = whole or period
+    return Span(
+        start_ms=day_ms(period.start),
+        through_ms=day_ms(period.end if through is None else min(through, period.end)),
+        end_ms=day_ms(period.end),
+        divisor_ms=day_ms(length.end) - day_ms(length.start),
+    )
+
+
+def _priced(price: Price, values: Values, totals: list[Total], span: Span, steps: bool) -> Priced:
     met = False
     if price.discount is not None:
         met = price.discount.when.holds(span.quantity(price.discount.when, totals))
     if isinstance(price, Matrix):
-        return _matrix(price, values, totals, span, met)
+        return _matrix(price, values, totals, span, met, steps)
     quantity = Decimal(price.quantity) if isinstance(price, Recurring) else span.quantity(price, totals)
     amount = price_amount(price, quantity, met)
-    return Priced((Part(values, quantity, amount, explain(price, quantity, met) if span.steps else ()),))
+    return Priced((Part(values, quantity, amount, explain(price, quantity, met) if steps else ()),))
 
 
-def _matrix(price: Matrix, values: Values, totals: list[Total], span: UsageSpan, met: bool) -> Priced:
+def _matrix(price: Matrix, values: Values, totals: list[Total], span: Span, met: bool, steps: bool) -> Priced:
     by_key: dict[tuple[str, ...], list[Total]] = {}
     for total in totals:
         by_key.setdefault(tuple(total.label(name) for name in price.dimensions), []).append(total)
@@ -166,20 +164,20 @@ def _matrix(price: Matrix, values: Values, totals: list[Total], span: UsageSpan,
         together += found
     parts: list[Part] = []
     for inner, places, together in pooled.values():
-        priced = _priced(inner, {**values, **_joined(places)}, together, span)
+        priced = _priced(inner, {**values, **_joined(places)}, together, span, steps)
         parts += priced.parts
         refused += priced.refused
-    return Priced((*parts, *_of_the_whole(price, values, parts, span, met)), tuple(refused))
+    return Priced((*parts, *_of_the_whole(price, values, parts, met, steps)), tuple(refused))
 
 
-def _of_the_whole(price: Matrix, values: Values, parts: list[Part], span: UsageSpan, met: bool) -> list[Part]:
+def _of_the_whole(price: Matrix, values: Values, parts: list[Part], met: bool, steps: bool) -> list[Part]:
     """What the terms of the matrix itself add to or take from the sum of its cells; nothing where they do not bite."""
     charged = Priced(tuple(parts)).amount
     final = price.pipeline.terms(charged, met)
     if final == charged:
         return []
-    steps = tuple(price.pipeline.term_steps(charged, final, met)) if span.steps else ()
-    return [Part(values, ZERO, EXACT.subtract(final, charged), steps)]
+    explained = tuple(price.pipeline.term_steps(charged, final, met)) if steps else ()
+    return [Part(values, ZERO, EXACT.subtract(final, charged), explained)]
 
 
 def _carries(price: Price) -> bool:

@@ -125,7 +125,7 @@ CASES: Iterable[tuple[str, str]] = [
     (EVENT + METER + 'from = "0001-01-01T00:00:00+10:00"', "meter[0].from: must be an instant with its zone from 1970"),
     # plans and prices
     (PLAN + PLAN, 'plan[1].version: 1 of "pro" is already at a.toml: plan[0]; give this one the next'),
-    (PLAN.replace("USD", "usd"), 'plan[0].currency: \'usd\' is not an ISO 4217 code; write one such as USD, or a unit'),
+    (PLAN.replace("USD", "usd"), 'plan[0].currency: must be an ISO 4217 code in capitals, such as "USD"'),
     (
         PLAN + PLAN.replace("1", "2").replace("USD", "EUR"),
         "plan[1].currency: must be USD as at a.toml: plan[0]: a plan has",
@@ -135,7 +135,7 @@ CASES: Iterable[tuple[str, str]] = [
     (EVENT + METER + PLAN + PER_UNIT + PER_UNIT, 'plan[0].price[1].id: "p" is already at a.toml: plan[0].price[0]'),
     (
         PLAN + PRICE,
-        'plan[0].price[0].model: is required; there is "block_graduated", "block_volume", "capacity", "dynamic", "flat", ',
+        'plan[0].price[0].model: is required; there is "block_graduated", "block_volume", "capacity", "dynamic", ',
     ),
     (PLAN + PRICE + 'model = "volumes"', 'plan[0].price[0].model: is unknown; did you mean "volume"?'),
     (
@@ -184,7 +184,7 @@ CASES: Iterable[tuple[str, str]] = [
     ('[[alerts.budgets]]\naccount = "a"\ncurrency = "USD"\namount = 0', "alerts.budgets[0].amount: must be above 0"),
     (
         '[[alerts.budgets]]\naccount = "a"\ncurrency = "XXQ"\namount = 1',
-        "alerts.budgets[0].currency: 'XXQ' is not an ISO 4217 code",
+        "alerts.budgets[0].currency: must be an ISO 4217",
     ),
     (
         '[[alerts.budgets]]\naccount = "a"\ncurrency = "USD"\namount = 1\n' * 2,
