@@ -79,8 +79,9 @@ class PartitionConsumer:
         if self._paused:
             self._consumer.resume(self._places(self._paused))
             self._paused = set()
-        early, self._early = self._early, []
-        return self._sort(early + self._consumer.consume(most, 0 if early else timeout_s))
+        found = self._consumer.consume(most, 0 if self._early else timeout_s)
+        early, self._early = self._early, []  # only now: a callback of `consume` may have dropped some
+        return self._sort(early + found)
 
     def keep_alive(self) -> None:
         """Stay in the group while something else is slow, without taking messages."""
@@ -88,7 +89,8 @@ class PartitionConsumer:
         if running:
             self._consumer.pause(self._places(running))
             self._paused |= running
-        self._early += self._consumer.consume(1, 0)  # a partition assigned just now is not paused yet
+        found = self._consumer.consume(1, 0)  # a partition assigned just now is not paused yet
+        self._early += found  # only now: `+=` in one line would bring back what a callback of `consume` dropped
 
     def _sort(self, messages: Iterable[Any]) -> dict[int, list[Any]]:
         found: dict[int, list[Any]] = {}

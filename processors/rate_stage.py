@@ -25,6 +25,7 @@ from processors.services import Services
 from sinks.topics import DurableProducer
 
 T = TypeVar("T")
+_SWEEP_STALLS = 10  # a stale worker's rows of an older catalogue may come at any time; looked for this often, in stalls
 _NEVER = 2**63  # beyond any offset
 _DECODER = msgspec.msgpack.Decoder(WindowRow)
 
@@ -50,6 +51,7 @@ class RateStage:
         self._ends_trusted = services.ends_are_trusted()
         self._rated_at = self._clock.monotonic()
         self._swept: set[int] = set()  # partitions whose rows of older catalogues are taken back
+        self._swept_at = self._rated_at
         self._trouble = self._awaited = ""
         self._consumer = PartitionConsumer(
             kafka,
@@ -103,6 +105,10 @@ class RateStage:
     def _emit(self) -> None:
         """Send what changed, once what was sent before is acknowledged."""
         self._collect()
+        stall_s = self._settings.processing.health_stall_ms / 1000
+        if self._clock.monotonic() - self._swept_at >= _SWEEP_STALLS * stall_s:
+            self._swept.clear()
+            self._swept_at = self._clock.monotonic()
         rows: list[RatedRow] = []
         for partition, rater in list(self._raters.items()):
             if partition not in self._quiet:
@@ -124,7 +130,7 @@ class RateStage:
         self._sent = self._inserting.submit(lambda: self._patiently(lambda: self._sink.insert_rated(columns)))
 
     def _superseded(self, partition: int, rated: list[RatedRow]) -> list[RatedRow]:
-        """Zero rows for what older catalogues rated of our accounts, and this full rating does not."""
+        """Zero rows for what older catalogues rated of our accounts, and we do not: what we sent before is inserted."""
         generation, mine = self._catalogue.generation, self._owner_of(partition)
         if generation <= 1:
             return []
