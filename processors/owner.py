@@ -14,10 +14,10 @@ from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Settings
 from processors.checkpoint import Recorder, Write, load
 from processors.events import Decoder
-from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
 from processors.outputs import Released, WindowRow, changed_rows, unpublished_rows
 from processors.partials import DamagedError
+from processors.sequences import DAY_US
 from processors.state import Slot
 
 
@@ -116,14 +116,15 @@ class Owner:
         return start
 
     def _open_since(self, clock_ms: int) -> int:
-        """An instant that no window and no hour straddles, and that none before it is open at a clock.
+        """An instant that no window, no hour of ids and no day of numbers straddles, nor is any before it open at a
+        clock. A day is the largest of them, and a multiple of all others.
 
         Folding from there makes every window that it touches whole: half a window would give events over a limit
         another verdict, and its partial another value under the same version.
         """
-        sizes = [HOUR_US // 1000, *(meter.window_ms for meter in self.catalogue.meters)]  # each divides the next
-        late = max((event.lateness_ms for event in self.catalogue.events), default=0)
-        return (clock_ms - late) // max(sizes) * max(sizes)
+        day_ms = DAY_US // 1000
+        late_ms = max((event.lateness_ms for event in self.catalogue.events), default=0)
+        return (clock_ms - late_ms) // day_ms * day_ms
 
     def _reach(self, offset: int, why: str) -> None:
         low = self.log.low()
@@ -202,6 +203,8 @@ class Owner:
             self._saved_published = self.published
             if self._recorder.wants_compaction():
                 self._ahead = self._recorder.compact(self.published)
+            elif self._recorder.wants_sequence_compaction():
+                self._ahead = self._recorder.compact_sequences()
         self._again, self._owes = [], False
         counts = msgspec.structs.asdict(self.state.ledger)
         return Released(self.partition, self.slot.token, self.state.offset, rows, self.state.clock_ms, counts)

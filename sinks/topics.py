@@ -29,7 +29,7 @@ def admin(settings: Kafka) -> AdminClient:
 def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[int, dict[str, str]]]:
     """Partitions and settings of every topic, as `doctor` checks them and `create_topics` makes them.
 
-    `log_reach_ms`: how far back a restore reads the events, lateness plus the largest window plus skew.
+    `log_reach_ms`: how far back a restore reads the events, lateness plus a day plus skew.
     """
     days = {"retention.ms": str(max(35 * _DAY_MS, log_reach_ms + 30 * _DAY_MS))}  # a month to look back beyond it
     kept = {"retention.ms": "-1"}
