@@ -133,7 +133,10 @@ class ClickHouseSink:
             self._call("command", statement)
 
     def insert_usage(self, rows: UsageRows) -> None:
-        sizes = None if rows.members is None else [16 * len(members) for members in rows.members]
+        sizes = None
+        if rows.members is not None or rows.samples is not None:
+            held = [rows.members or [()] * len(rows.meter), rows.samples or [()] * len(rows.meter)]
+            sizes = [16 * len(members) + 32 * len(samples) for members, samples in zip(*held, strict=True)]
         self._insert(
             "usage_rows", usage_table(rows), size_cuts(len(rows.meter), self._rows_max, sizes, self._bytes_max)
         )

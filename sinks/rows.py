@@ -48,6 +48,7 @@ class UsageRows(msgspec.Struct):
     latest_id_lo: Integers  # uint64
     latest_value: Integers
     members: Sequence[Members] | None = None  # None: no row of the batch has any
+    samples: Sequence[npt.NDArray[np.uint64]] | None = None  # of gauges, uint64[k, 4] as in processors.samples
 
 
 class LedgerRows(msgspec.Struct):
