@@ -1,17 +1,20 @@
 """The samples of one gauge in one window: when it was read, and what it said.
 
-A gauge is, it does not happen: its usage is what it said times how long it said so. That is exact only with every sample
-at hand, since a late one splits an interval in two, so the state of a gauge is the set of its samples.
+A gauge is, it does not happen: its usage is what it said times how long it said so. That is exact only with every
+sample at hand, since a late one splits an interval in two; so the state of a gauge is the set of its samples.
 """
 
 from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.identity import Digests, DigestSet
 
-SAMPLE_BYTES = 32
+_SAMPLE = struct.Struct("<qQQq")
 
 Samples = NDArray[np.uint64]  # [n, 4]: time in us and scaled value as int64 bits around the two halves of the identity
 
@@ -19,6 +22,11 @@ Samples = NDArray[np.uint64]  # [n, 4]: time in us and scaled value as int64 bit
 def sample_rows(time_us: NDArray[np.int64], digest: Digests, value: NDArray[np.int64]) -> Samples:
     """uint64[n, 4] from columns of one length."""
     return np.column_stack((time_us.view(np.uint64), digest, value.view(np.uint64)))
+
+
+def unpacked(members: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """(time_us, id_hi, id_lo, scaled value) of each sample of `WindowRow.members`."""
+    return _SAMPLE.iter_unpack(members)  # type: ignore[return-value]  # the format says what is in it
 
 
 class SampleSet(DigestSet):

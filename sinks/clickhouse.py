@@ -134,9 +134,9 @@ class ClickHouseSink:
 
     def insert_usage(self, rows: UsageRows) -> None:
         sizes = None
-        if rows.members is not None or rows.samples is not None:
-            held = [rows.members or [()] * len(rows.meter), rows.samples or [()] * len(rows.meter)]
-            sizes = [16 * len(members) + 32 * len(samples) for members, samples in zip(*held, strict=True)]
+        for held, width in ((rows.members, 16), (rows.samples, 32)):
+            if held is not None:
+                sizes = [size + width * len(one) for size, one in zip(sizes or [0] * len(held), held, strict=True)]
         self._insert(
             "usage_rows", usage_table(rows), size_cuts(len(rows.meter), self._rows_max, sizes, self._bytes_max)
         )
