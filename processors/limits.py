@@ -1,4 +1,4 @@
-"""Limits on what one window may hold: dimension combinations of a subject, members of a unique partial, samples of a gauge."""
+"""Limits on what one window may hold: dimension combinations of a subject, members of a unique partial or gauge."""
 
 from __future__ import annotations
 

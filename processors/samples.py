@@ -26,7 +26,7 @@ def sample_rows(time_us: NDArray[np.int64], digest: Digests, value: NDArray[np.i
 
 def unpacked(members: bytes) -> Iterator[tuple[int, int, int, int]]:
     """(time_us, id_hi, id_lo, scaled value) of each sample of `WindowRow.members`."""
-    return _SAMPLE.iter_unpack(members)  # type: ignore[return-value]  # the format says what is in it
+    return _SAMPLE.iter_unpack(members)
 
 
 class SampleSet(DigestSet):

@@ -6,13 +6,10 @@ through windows and periods without events. Before its first reading a gauge is 
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from fractions import Fraction
 from typing import NamedTuple
 
-from rating.numbers import EXACT, ZERO, Quantity, settled
-from rating.states import StateBase
-
-HOUR_US = Decimal(3_600_000_000)
+from rating.numbers import EXACT, ZERO
+from rating.states import Level
 
 
 class Reading(NamedTuple):
@@ -22,38 +19,6 @@ class Reading(NamedTuple):
     id_hi: int
     id_lo: int
     value: Decimal
-
-
-class Level(StateBase, frozen=True):
-    """Of a `gauge` meter: what one series was during some windows, carried readings included."""
-
-    unit_us: Decimal  # sum of value times how long it held, in units times microseconds
-    span_us: int  # length of the windows, those parts included in which the gauge was not there yet
-    highest: Decimal
-    lowest: Decimal
-    last: Decimal
-    until_us: int  # end of the windows
-
-    def _with(self, other: "Level") -> "Level":
-        later = max(self, other, key=lambda level: level.until_us)
-        return Level(
-            EXACT.add(self.unit_us, other.unit_us),
-            self.span_us + other.span_us,
-            max(self.highest, other.highest),
-            min(self.lowest, other.lowest),
-            later.last,
-            later.until_us,
-        )
-
-    def quantity(self) -> Quantity:
-        """Units times hours, such as GB-hours: exact, and additive over time and series."""
-        return settled(Fraction(self.unit_us) / Fraction(HOUR_US))
-
-    def each(self, how: str) -> Quantity:
-        """One window as one number: its `max`, `min`, `last`, or its time-weighted `mean`."""
-        if how == "mean":
-            return settled(Fraction(self.unit_us) / self.span_us)
-        return {"max": self.highest, "min": self.lowest, "last": self.last}[how]
 
 
 def levels(readings: Iterable[Reading], every_ms: int, start_ms: int, end_ms: int) -> Iterator[tuple[int, Level]]:
