@@ -131,6 +131,7 @@ def rated_columns(rows: list[RatedRow]) -> RatedRows:
         segment_start=[row.segment_start for row in rows],
         day=[row.day for row in rows],
         opening=[int(row.opening) for row in rows],
+        part=[row.part for row in rows],
         quantity=[row.quantity for row in rows],
         quantity_total=[row.quantity_total for row in rows],
         amount=[row.amount for row in rows],

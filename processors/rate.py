@@ -39,6 +39,7 @@ class RatedRow(msgspec.Struct):
     segment_start: date
     day: date
     opening: bool
+    part: str  # the values of the dimensions that a price is taken apart by, as JSON; "" for all pooled
     quantity: Decimal
     quantity_total: Decimal
     amount: Decimal | None  # None: not rated, and the reason says why
@@ -146,6 +147,7 @@ class Rater:
             segment_start=segment.start,
             day=row.day or segment.start,
             opening=row.day is None,
+            part="",
             quantity=row.quantity,
             quantity_total=row.quantity_total,
             amount=row.amount,
@@ -171,6 +173,7 @@ class Rater:
             segment_start=segment.start,
             day=row.day,
             opening=False,
+            part="",
             quantity=row.quantity,
             quantity_total=row.quantity_total,
             amount=None,
@@ -204,6 +207,7 @@ def taken_back(old: RatedKey, generation: int) -> RatedRow:
         segment_start=old.segment_start,
         day=old.day,
         opening=old.opening,
+        part=old.part,
         quantity=_ZERO,
         quantity_total=_ZERO,
         amount=_ZERO,

@@ -114,7 +114,15 @@ class RateStage:
             return
         topic = self._settings.kafka.rated_topic
         for row in _totals(rows):
-            place = [row.account, str(row.period_start), str(row.segment_start), row.price, row.meter, self._token]
+            place = [
+                row.account,
+                str(row.period_start),
+                str(row.segment_start),
+                row.price,
+                row.meter,
+                row.part,
+                self._token,
+            ]
             partition = partition_of(row.account.encode(), self._partitions)
             self._producer.send(topic, msgspec.json.encode(row), "\x1f".join(place).encode(), partition)
         columns = rated_columns(rows)
@@ -125,13 +133,15 @@ class RateStage:
         generation, mine = self._catalogue.generation, self._owner_of(partition)
         if generation <= 1:
             return []
-        produced = {(row.account, row.segment_start, row.price, row.meter, row.opening, row.day) for row in rated}
+        produced = {
+            (row.account, row.segment_start, row.price, row.meter, row.opening, row.day, row.part) for row in rated
+        }
         old = patiently(lambda: rated_before(self._reader(), generation), self._say, self._alive)
         return [
             taken_back(one, generation)
             for one in old
             if mine(one.account)
-            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day) not in produced
+            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day, one.part) not in produced
         ]
 
     def _reader(self) -> Client:
@@ -194,8 +204,8 @@ class RateStage:
 
 
 def _totals(rows: list[RatedRow]) -> list[RatedRow]:
-    """Of each account, segment, price and meter the last row, whose totals cover the segment so far."""
-    last: dict[tuple[str, object, str, str], RatedRow] = {}
+    """Of each account, segment, price, meter and part the last row, whose totals cover the segment so far."""
+    last: dict[tuple[str, object, str, str, str], RatedRow] = {}
     for row in rows:
-        last[(row.account, row.segment_start, row.price, row.meter)] = row
+        last[(row.account, row.segment_start, row.price, row.meter, row.part)] = row
     return list(last.values())

@@ -152,6 +152,7 @@ def rated_table(rows: RatedRows) -> pa.Table:
             "segment_start": pa.array(rows.segment_start, pa.date32()),
             "day": pa.array(rows.day, pa.date32()),
             "opening": integers(rows.opening, pa.uint8()),
+            "part": _strings(rows.part),
             "quantity": _decimals(rows.quantity, _QUANTITY),
             "quantity_total": _decimals(rows.quantity_total, _QUANTITY),
             "amount": _decimals(rows.amount, _AMOUNT),

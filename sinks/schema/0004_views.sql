@@ -148,9 +148,10 @@ CREATE OR REPLACE VIEW {database}.rated_usage
     meter String COMMENT 'Meter id; empty for a flat price',
     opening UInt8 COMMENT '1 for the row that carries price(0), else 0',
     day Date32 COMMENT 'The day rated, UTC; the segment''s first day on an opening row',
+    part String COMMENT 'Which part of a price with an accumulator for each value: the values of its dimensions as a JSON object, or those that it refused; empty for all pooled',
     plan String COMMENT 'Plan id; empty if unrated',
     plan_version UInt32 COMMENT 'Version of the plan',
-    model String COMMENT 'flat per_unit package graduated volume; empty if unrated',
+    model String COMMENT 'Price model, such as graduated; empty if unrated',
     quantity Decimal(76, 12) COMMENT 'What the day added to quantity_total, in the unit of the meter',
     quantity_total Decimal(76, 12) COMMENT 'Quantity from the segment''s start through the day, in the unit of the meter',
     amount Nullable(Decimal(76, 30)) COMMENT 'What the day costs, in currency (major units, not rounded); NULL if unrated',
@@ -158,10 +159,10 @@ CREATE OR REPLACE VIEW {database}.rated_usage
     unrated_reason String COMMENT 'Why amount is NULL'
 )
 AS SELECT
-    account, period_start, segment_start, price, meter, opening, day, plan, plan_version, model,
+    account, period_start, segment_start, price, meter, opening, day, part, plan, plan_version, model,
     quantity, quantity_total, amount, currency, unrated_reason
 FROM {database}.rated_rows FINAL
-COMMENT 'Rated usage, day by day. Grain and key: account, period_start, segment_start, price, meter, opening, day. The amounts of a segment and price add up to the price of its total, exactly';
+COMMENT 'Rated usage, day by day. Grain and key: account, period_start, segment_start, price, meter, opening, day, part. The amounts of a segment and price add up to the price of its total, exactly';
 
 CREATE OR REPLACE VIEW {database}.spend_daily
 (

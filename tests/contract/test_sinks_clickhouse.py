@@ -60,7 +60,14 @@ def rated_row(**changed: Any) -> dict[str, Any]:
         "meter": "requests",
         "currency": "USD",
     }
-    days = {"period_start": JANUARY, "segment_start": JANUARY, "day": JANUARY, "opening": 0, "unrated_reason": ""}
+    days = {
+        "period_start": JANUARY,
+        "segment_start": JANUARY,
+        "day": JANUARY,
+        "opening": 0,
+        "part": "",
+        "unrated_reason": "",
+    }
     numbers = {"quantity": Decimal(1), "quantity_total": Decimal(1), "amount": Decimal(1), "plan_version": 1}
     return texts | days | numbers | {"generation": 1, "version": 1} | changed
 
