@@ -34,8 +34,8 @@ class Alert(msgspec.Struct, frozen=True):
 class Budgets:
     """The rated rows of the accounts that have a budget, and what was announced.
 
-    A total is the sum of `amount_total` over the newest row of each (segment, price, meter, part) of the account's period.
-    A key that a newer generation does not produce any more counts until its zero row comes.
+    A total is the sum of `amount_total` over the newest row of each (segment, price, meter, part) of the account's
+    period. A key that a newer generation does not produce any more counts until its zero row comes.
     """
 
     def __init__(self, budgets: Iterable[Budget], announced: Iterable[bytes]) -> None:

@@ -9,8 +9,9 @@ from decimal import Decimal
 import msgspec
 
 from config.catalogue import Catalogue
-from processors.merge import DayState, Merged
+from processors.merge import Merged
 from processors.outputs import WindowRow
+from processors.states import UsageState
 from rating.days import DayAmount, rate_days
 from rating.numbers import Quantity, shown
 from rating.periods import Period, month_of
@@ -121,10 +122,10 @@ class Rater:
                         yield self._unrated(account, period, segment, meter, row, version, reason)
 
     def _cumulate(
-        self, meter: str, within: list[date], days: dict[date, DayState], versions: int
+        self, meter: str, within: list[date], days: dict[date, UsageState], versions: int
     ) -> tuple[list[Quantity], list[int]]:
         """The quantity from the segment's start up to each day, and its version."""
-        running, totals, sums = DayState(versions=versions), [], []
+        running, totals, sums = UsageState(versions=versions), [], []
         for day in within:
             running.merge(days[day])
             totals.append(running.quantity(self._aggregation[meter]))
