@@ -80,8 +80,10 @@ class RateStage:
         taken = self._consumer.take(self._settings.processing.consume_messages_max, timeout_s)
         count = 0
         for partition, messages in taken.items():
+            rater = self._raters[partition]
+            rater.clock_ms = max(rater.clock_ms, *(message.timestamp()[1] for message in messages))
             values = [message.value() for message in messages]
-            self._raters[partition].add([_DECODER.decode(value) for value in values if value is not None])
+            rater.add([_DECODER.decode(value) for value in values if value is not None])
             count += len(messages)
         self._wake()
         processing = self._settings.processing
