@@ -85,8 +85,10 @@ class RateStage:
         taken = self._consumer.take(self._settings.processing.consume_messages_max, timeout_s)
         count = 0
         for partition, messages in taken.items():
+            rater = self._raters[partition]
+            rater.clock_ms = max(rater.clock_ms, *(message.timestamp()[1] for message in messages))
             values = [message.value() for message in messages]
-            self._raters[partition].add([_DECODER.decode(value) for value in values if value is not None])
+            rater.add([_DECODER.decode(value) for value in values if value is not None])
             count += len(messages)
         self._wake()
         processing = self._settings.processing
@@ -123,7 +125,15 @@ class RateStage:
             return
         topic = self._settings.kafka.rated_topic
         for row in _totals(rows):
-            place = [row.account, str(row.period_start), str(row.segment_start), row.price, row.meter, self._token]
+            place = [
+                row.account,
+                str(row.period_start),
+                str(row.segment_start),
+                row.price,
+                row.meter,
+                row.part,
+                self._token,
+            ]
             partition = partition_of(row.account.encode(), self._partitions)
             self._producer.send(topic, msgspec.json.encode(row), "\x1f".join(place).encode(), partition)
         columns = rated_columns(rows)
@@ -134,13 +144,15 @@ class RateStage:
         generation, mine = self._catalogue.generation, self._owner_of(partition)
         if generation <= 1:
             return []
-        produced = {(row.account, row.segment_start, row.price, row.meter, row.opening, row.day) for row in rated}
+        produced = {
+            (row.account, row.segment_start, row.price, row.meter, row.opening, row.day, row.part) for row in rated
+        }
         old = self._patiently(lambda: self._services.rated_before(generation), self._alive)
         return [
             taken_back(one, generation)
             for one in old
             if mine(one.account)
-            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day) not in produced
+            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day, one.part) not in produced
         ]
 
     def _patiently(self, work: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
@@ -201,8 +213,8 @@ class RateStage:
 
 
 def _totals(rows: list[RatedRow]) -> list[RatedRow]:
-    """Of each account, segment, price and meter the last row, whose totals cover the segment so far."""
-    last: dict[tuple[str, object, str, str], RatedRow] = {}
+    """Of each account, segment, price, meter and part the last row, whose totals cover the segment so far."""
+    last: dict[tuple[str, object, str, str, str], RatedRow] = {}
     for row in rows:
-        last[(row.account, row.segment_start, row.price, row.meter)] = row
+        last[(row.account, row.segment_start, row.price, row.meter, row.part)] = row
     return list(last.values())
