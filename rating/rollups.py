@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Protocol, TypeVar
 
 from rating.numbers import EXACT, ZERO, Quantity, settled
-from rating.states import State, merged
+from rating.states import Level, State, merged
 from rating.terms import Combine, Rollup
 from rating.totals import Series, Total
 
@@ -143,6 +143,10 @@ def _each(how: str, windows: list[Total]) -> Quantity:
     """One series in one slot."""
     if how == "merge":
         return _quantity([window.state for window in windows])
+    if isinstance(windows[0].state, Level):  # a gauge knows more of a window than one number
+        level = merged([window.state for window in windows])
+        assert isinstance(level, Level)
+        return level.each(how)
     if how == "last":
         return max(windows, key=lambda window: window.start_ms).state.quantity()
     quantities = [window.state.quantity() for window in windows]

@@ -13,8 +13,7 @@ from processors.events import Decoder
 from processors.meter import Letter, PartitionState
 from processors.outputs import Released, WindowRow, unpublished_rows
 from processors.rate import Rater
-from tests.simulation.logs import CATALOGUE, SKEW_MS, make_log
-from tests.simulation.simulate import batch_of
+from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 
 
 def rows() -> list[WindowRow]:
