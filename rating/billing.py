@@ -83,13 +83,20 @@ def rate_contract(
     contract: Contract,
     totals: Sequence[Total],
     catalogue: Tariff,
-    through: datetime,
+    end: datetime,
     opening: Opening | None = None,
+    *,
+    now: datetime | None = None,
 ) -> Iterator[RatedPeriod]:
-    """Each period of a contract up to the one that holds the instant before `through`, each opening with what the one
-    before hands on."""
+    """The periods of a contract that begin before `end`, each opening with what the one before hands on.
+
+    `now` is the instant up to which usage is known (None: all of it); a period that is not over by then is rated with
+    what there is.
+    """
     opening = opening or Opening(contract.from_)
-    while opening.at < through and (contract.to is None or opening.at < contract.to):
+    while opening.at < end and (contract.to is None or opening.at < contract.to):
+        period = contract.calendar.period_of(opening.at)
+        through = None if now is None else max(min(now, period.end), period.start)
         rated = rate_period(contract, totals, catalogue, opening, through=through)
         yield rated
         opening = rated.closing

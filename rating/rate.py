@@ -15,6 +15,7 @@ from rating.periods import Period, month_of
 from rating.plans import Plan
 from rating.timeline import Stretch, Versions, clipped, timeline, versions_of
 
+_TERMS = ("minimum", "commitment", "credit", "coupon")
 _DAY, _TICK = timedelta(days=1), timedelta(microseconds=1)
 
 
@@ -58,6 +59,21 @@ class Tariff(msgspec.Struct, frozen=True, dict=True):
     def default_contract(self, account: str, start: datetime, end: datetime) -> Contract | None:
         """The default plan as a contract of [start, end); None without a default plan."""
         return None if self.default_plan is None else Contract(account, self.default_plan, start, end)
+
+    def agreements(self, account: str, start: datetime, end: datetime) -> list[Contract]:
+        """What prices an account in [start, end), ascending: contracts, and the default plan where there is none."""
+        found = []
+        reached = start
+        for contract in self.contracts_of(account):
+            if contract.from_ >= end or (contract.to is not None and contract.to <= start):
+                continue
+            if reached < contract.from_:
+                found.append(self.default_contract(account, reached, contract.from_))
+            found.append(contract)
+            reached = end if contract.to is None else contract.to
+        if reached < end:
+            found.append(self.default_contract(account, reached, end))
+        return [contract for contract in found if contract is not None]
 
     def _gap(self, start: date, end: date) -> list[Segment]:
         contract = self.default_contract("", _midnight(start), _midnight(end))
@@ -112,6 +128,13 @@ def whole_reason(contract: Contract, stretches: list[Stretch], month: BillingPer
     if partial and (contract.proration != "none" or contract.tiers_on_change == "prorate"):
         return "holds for a part of the month, and is prorated"
     return ""
+
+
+def is_priced_by_day(contract: Contract, tariff: Tariff, month: BillingPeriod) -> bool:
+    """Whether the prices of a month can be had from its segments, and no term of the contract adds to them."""
+    stretches = clipped(timeline(contract, tariff.versions), month)
+    ahead = any(getattr(price, "billed", "") == "advance" for stretch in stretches for price, _ in stretch.held)
+    return not (ahead or whole_reason(contract, stretches, month) or any(getattr(contract, term) for term in _TERMS))
 
 
 def _segment(stretch: Stretch) -> Segment:
