@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, time
-from decimal import Decimal
 
 from config.catalogue import instant_text
 from config.faults import Fault, quote, suggestion
+from config.price_checks import Measured, price_faults
 from config.tables import BAD, Row
-from rating.money import MINOR_DIGITS
+from rating.money import currency_fault
 
 
 def plan_faults(plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
-    known = {row["id"] for row in meters if row.good("id")}
+    measured = Measured.of(meters)
     seen: dict[tuple[str, int], Row] = {}
     currencies: dict[str, Row] = {}
     for row in plans:
@@ -30,41 +30,13 @@ def plan_faults(plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
         for price in row.rows("price"):
             if price.good("id") and prices.setdefault(price["id"], price) is not price:
                 yield price.place_of("id").fault(f"{quote(price['id'])} is already at {prices[price['id']].place}")
-            yield from _price_faults(price, known)
+            yield from price_faults(price, measured, row["currency"])
 
 
 def currency_faults(row: Row) -> Iterator[Fault]:
-    if row.good("currency") and row["currency"] not in MINOR_DIGITS:
-        yield row.place_of("currency").fault('must be an ISO 4217 code in capitals, such as "USD"')
-
-
-def _price_faults(row: Row, meters: set[str]) -> Iterator[Fault]:
-    if row.has("meter") and row.good("meter") and row["meter"] not in meters:
-        message = f"no [[meter]] has the id {quote(row['meter'])}{suggestion(row['meter'], meters)}"
-        yield row.place_of("meter").fault(message)
-    if row.has("package_size") and row.good("package_size") and Decimal(row["package_size"]) <= 0:
-        yield row.place_of("package_size").fault("must be above 0")
-    if row.has("tiers") and row.good("tiers"):
-        yield from _tier_faults(row)
-
-
-def _tier_faults(price: Row) -> Iterator[Fault]:
-    tiers: tuple[Row, ...] = price["tiers"]
-    if not tiers:
-        yield price.place_of("tiers").fault("must hold at least one tier")
-    below = Decimal(0)
-    for tier in tiers:
-        if tier is BAD or not tier.good("up_to"):
-            continue
-        place, up_to, last = tier.place_of("up_to"), tier["up_to"], tier is tiers[-1]
-        if last and up_to is not None:
-            yield place.fault("must be left out in the last tier, which is open, so that every quantity has a price")
-        elif not last and up_to is None:
-            yield place.fault("is required in every tier but the last, which is open")
-        elif up_to is not None:
-            if Decimal(up_to) <= below:
-                yield place.fault(f"must be above {below}, where the tier begins; tiers ascend")
-            below = max(below, Decimal(up_to))
+    if row.good("currency") and currency_fault(row["currency"]):
+        message = 'must be an ISO 4217 code in capitals, such as "USD", or a unit of your own and digits: "credits/0"'
+        yield row.place_of("currency").fault(message)
 
 
 def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[Fault]:

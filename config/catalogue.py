@@ -16,7 +16,7 @@ from rating.plans import Plan
 from rating.prices import Id
 from rating.rate import Tariff
 
-Aggregation = Literal["sum", "count", "min", "max", "avg", "latest", "unique"]
+Aggregation = Literal["sum", "count", "min", "max", "avg", "latest", "unique", "gauge"]
 Window = Literal["1m", "5m", "15m", "1h", "1d"]
 WINDOW_MS: dict[str, int] = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "1d": 86_400_000}
 

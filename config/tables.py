@@ -130,7 +130,8 @@ def _read_struct(options: tuple[Any, ...], value: Any, place: Place, faults: lis
     if not isinstance(tag, str) or tag not in by_tag:
         hint = suggestion(tag if isinstance(tag, str) else "", by_tag)
         return _bad(faults, place.at(tag_field), ("is required" if tag is None else "is unknown") + hint)
-    return read_table(by_tag[tag], value, place, faults)
+    complete = getattr(by_tag[tag], "completed", None)  # what a table may leave out as the table around it says it
+    return read_table(by_tag[tag], complete(value) if complete else value, place, faults)
 
 
 def _read_decimal(value: Any, place: Place, faults: list[Fault]) -> Any:

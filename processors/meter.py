@@ -21,6 +21,7 @@ from processors.events import INVALID, Decoded, Decoder, TypeRows
 from processors.identity import Identities
 from processors.limits import refused_by
 from processors.partials import PartialTable
+from processors.samples import sample_rows
 from processors.sequences import Numbered, Sequences
 from processors.windows import Ints, Selection, window_start_ms
 
@@ -166,6 +167,8 @@ class PartitionState:
             taken &= present
         elif meter.value is not None:
             value, _ = rows.number[(meter.value, meter.precision)]
+            if meter.aggregation == "gauge":
+                member = sample_rows(time_us, decoded.digest[rows.row], value)
         events = Selection(
             series=list(zip(rows.subject, *(rows.text[path] for path in meter.dimensions), strict=True)),
             window=window_start_ms(time_us, meter.window_ms),
@@ -268,6 +271,10 @@ def _table_digest(table: PartialTable, rows: Ints) -> NDArray[np.uint64]:
             lanes = _mixed(lanes, 0) + table.column(name)[rows].astype(np.uint64)
     members = np.zeros(2, np.uint64)
     for row, lane in zip(rows.tolist(), lanes, strict=True) if table.sets else ():
-        members += _mixed(table.sets[row].keys.sum(axis=0, dtype=np.uint64), int(lane))
+        held = table.sets[row].rows
+        halves = (
+            held if held.shape[1] == 2 else held[:, 1:3] ^ _mixed(held[:, [0, 3]], 0)
+        )  # a sample's parts belong together
+        members += _mixed(halves.sum(axis=0, dtype=np.uint64), int(lane))
     lanes = _mixed(lanes, len(rows))
     return np.array([lanes.sum(dtype=np.uint64), (lanes >> np.uint64(7)).sum(dtype=np.uint64)]) + members

@@ -60,6 +60,7 @@ class Owner:
         self._restoring: Mark | None = None
         self._since_ms = BEGIN_MS
         self._again: list[WindowRow] = []
+        self._owes = False  # outputs of the last owner may be missing: rows, or its counts alone
         self._saved_published = 0
         self._ahead: list[Write] = []  # chunks that the next checkpoint names
         self._taken: Mark | None = None  # waits for its acknowledgements
@@ -90,6 +91,7 @@ class Owner:
         self.published = self._saved_published = head.published
         # The last owner may have died between its checkpoint and its outputs: they are absolute, so send them again.
         self._again = unpublished_rows(self.state, head.published, self.topic_id, self.partition)
+        self._owes = head.published < head.offset
         self._reach(self.state.offset, "the state in Redis continues at")
         return self.state.offset
 
@@ -188,7 +190,7 @@ class Owner:
         Dying before the write: the next owner folds the same messages and says the same. Dying after it, before the
         outputs: `published` is behind, so the next owner sends them again. DamagedError, FencedError, Retryable.
         """
-        if not self.unsaved and not self._again:
+        if not self.unsaved and not self._owes:
             return None
         rows = self._again + changed_rows(self.state, self.topic_id, self.partition)
         while self._ahead:  # dying here: no head names them, and the old one is still in force
@@ -203,7 +205,7 @@ class Owner:
                 self._ahead = self._recorder.compact(self.published)
             elif self._recorder.wants_sequence_compaction():
                 self._ahead = self._recorder.compact_sequences()
-        self._again = []
+        self._again, self._owes = [], False
         counts = msgspec.structs.asdict(self.state.ledger)
         return Released(self.partition, self.slot.token, self.state.offset, rows, self.state.clock_ms, counts)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from rating.money import MINOR_DIGITS
+from rating.money import currency_fault
 from rating.prices import Id, Price
 
 
@@ -19,8 +19,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         faults = []
-        if self.currency not in MINOR_DIGITS:
-            faults.append(f"currency: {self.currency!r} is not an ISO 4217 code; write one such as USD")
+        if fault := currency_fault(self.currency):
+            faults.append(f"currency: {fault}")
         ids = [price.id for price in self.price]
         repeated = sorted({id for id in ids if ids.count(id) > 1})
         faults += [f"price: the id {id!r} is used twice; each price of a plan needs its own" for id in repeated]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
@@ -94,9 +95,9 @@ def _metadata(client: AdminClient, topic: str | None = None) -> Any:
 class DurableProducer:
     """Sends, and knows when everything it sent is acknowledged by all replicas in sync."""
 
-    def __init__(self, settings: Kafka) -> None:
+    def __init__(self, settings: Kafka, client: Callable[[dict[str, Any]], Any] = Producer) -> None:
         self._failed: KafkaError | None = None
-        self._producer = Producer(
+        self._producer = client(
             {
                 "bootstrap.servers": settings.bootstrap,
                 "enable.idempotence": True,  # acks=all, in order, no doubles by the client's own retries

@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from config.catalogue import Catalogue, EventType, Meter, epoch_ms
+from processors.meter import Batch
 from rating.contracts import Account, Contract
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, Package, PerUnit, Tier, Volume
@@ -64,6 +66,38 @@ CATALOGUE = Catalogue(
         Contract("umbra", "pro", datetime(2026, 1, 1, tzinfo=UTC)),
     ),
 )
+
+
+def _with(catalogue: Catalogue, **changed: Any) -> Catalogue:
+    return msgspec.structs.replace(catalogue, generation=catalogue.generation + 1, **changed)
+
+
+_PRO_2 = Plan(
+    "pro",
+    2,
+    "USD",
+    price=(
+        Graduated("r", "requests", (Tier(up_to="5", unit_amount="0.2"), Tier(unit_amount="0.01"))),
+        Package("hits-by-three", "hits", "3", "0.9"),
+        PerUnit("l", "load", "0.3"),
+    ),
+)
+_REPRICED = _with(CATALOGUE, plans=(_PRO, _PRO_2, _MAX, _FREE))
+# Published in this order in the midst of a run. What is metered stays, for the log may be ahead of any new version.
+CATALOGUES = (
+    CATALOGUE,
+    _REPRICED,
+    _with(_REPRICED, default_plan=None, contracts=(Contract("acme", "max", datetime(2026, 10, 1, tzinfo=UTC)),)),
+)
+
+
+def batch_of(messages: list[Message]) -> Batch:
+    """A batch as the consumer hands it over."""
+    return Batch(
+        [message.value for message in messages],
+        np.array([message.offset for message in messages], np.int64),
+        np.array([message.timestamp_ms for message in messages], np.int64),
+    )
 
 
 def make_log(rng: random.Random, messages: int) -> list[Message]:

@@ -135,7 +135,7 @@ CASES: Iterable[tuple[str, str]] = [
     (EVENT + METER + PLAN + PER_UNIT + PER_UNIT, 'plan[0].price[1].id: "p" is already at a.toml: plan[0].price[0]'),
     (
         PLAN + PRICE,
-        'plan[0].price[0].model: is required; there is "flat", "graduated", "package", "per_unit", "volume"',
+        'plan[0].price[0].model: is required; there is "block_graduated", "block_volume", "capacity", "dynamic", ',
     ),
     (PLAN + PRICE + 'model = "volumes"', 'plan[0].price[0].model: is unknown; did you mean "volume"?'),
     (

@@ -19,7 +19,7 @@ from processors.meter import Batch, Ledger, PartitionState
 from processors.owner import LogTooShortError, Mark, Owner
 from processors.partials import DamagedError
 from processors.sequences import SequenceDay, Sequences
-from tests.simulation.fakes import FakeSlot, SlotStore
+from tests.simulation.slots import FakeSlot, SlotStore
 
 HOUR_MS = 3_600_000
 START_MS = 1_793_577_600_000  # 2026-11-02
