@@ -1,9 +1,9 @@
 """What a checkpoint holds, as bytes: pure, so that it can be tested, fuzzed and simulated without a server.
 
-The state of a partition is a log of frames in a few segments (absolute rows; the last wins on load) and the digests
-of accepted events by hour. Both only grow at their end, at a committed length that the manifest records; anything
-behind that length was never committed and is written over. Anything short of it, or that its checksums do not
-cover, counts as lost.
+The state of a partition is a log of frames in a few segments (absolute rows; the last wins on load), another such log
+of the numbers of sources, and the digests of accepted events by hour. All of them only grow at their end, at a
+committed length that the manifest records; anything behind that length was never committed and is written over.
+Anything short of it, or that its checksums do not cover, counts as lost.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from processors.digests import FRAME_HEAD_BYTES, framed, payloads, sealed, summed, unsealed
+from processors import sequence_log
+from processors.digests import framed, payloads, sealed, summed, unsealed
 from processors.identity import DigestSet
 from processors.meter import Ledger, MeterKey, PartitionState
 from processors.partials import DamagedError, PartialTable
 
-_BYTES_MAX = 2**40  # of all segments together, or of one hour: far beyond what one partition can hold
 _FRAME_BYTES = 8 * 1024 * 1024  # of a compacted table, about: no single write may block Redis for long
 HOUR_PIECE_BYTES = 16 * 1024 * 1024  # a million identities: an hour of a busy partition outgrows one Redis string
 _COMPACT_FLOOR_BYTES = 8 * 1024 * 1024  # below this a longer log costs less than rewriting it
-
-Count = Annotated[int, Meta(ge=0, le=2**53)]  # of what a partition could ever hold
-Length = Annotated[int, Meta(ge=0, le=_BYTES_MAX)]
+Length = Annotated[int, Meta(ge=0, le=2**40)]  # bytes: far more than one partition can hold
 
 
 class Manifest(msgspec.Struct):
@@ -33,7 +31,8 @@ class Manifest(msgspec.Struct):
 
     segments: dict[int, Length] = {}
     hours: dict[int, Length] = {}
-    sums: dict[str, int] = {}  # `state:N`: the last digest of its frames; `ids:HOUR`: the sum of its identities
+    sequences: dict[int, Length] = {}  # segments, too
+    sums: dict[str, int] = {}  # of a segment, as `state:N`: its last frame's digest; `ids:HOUR`: see `digests.summed`
 
     def hour_chunks(self) -> dict[str, int]:
         """Name and committed length of each piece of every hour."""
@@ -45,7 +44,7 @@ class Manifest(msgspec.Struct):
 
     def chunks(self) -> dict[str, int]:
         """Name and committed length of every chunk."""
-        return {f"state:{number}": length for number, length in self.segments.items()} | self.hour_chunks()
+        return _names("state", self.segments) | _names("seq", self.sequences) | self.hour_chunks()
 
 
 class Head(msgspec.Struct):
@@ -60,13 +59,11 @@ class Head(msgspec.Struct):
 
 
 _HEAD_ENCODER, _HEAD_DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Head)
-# Of each table: meter, version, first series, series, rows, and of unique meters the members; see `PartialTable.pack`.
-_Members = tuple[Count, Count, Count, bytes, Count, list[Count]]
-_TABLES = msgspec.msgpack.Decoder(list[tuple[str, int, Count, list[tuple[str, ...]], bytes, list[_Members]]])
+_PACKED = msgspec.msgpack.Decoder(list[list[Any]])
 
 
 class Write(msgspec.Struct):
-    """Bytes for the end of a chunk: `at` is its committed length, `name` is `state:N` or `ids:HOUR:PIECE`."""
+    """Bytes for the end of a chunk: `at` is its committed length, `name` is `state:N`, `seq:N` or `ids:HOUR:PIECE`."""
 
     name: str
     at: int
@@ -99,12 +96,16 @@ class Recorder:
     def checkpoint(self, published: int, generation: int) -> Checkpoint:
         """All changes since the last `commit`. Nothing here is remembered until `commit` says it was written."""
         state = self.state
-        writes, manifest = [], self._segments_of(self.manifest)
-        changes = _changes(state)
-        if changes:
-            writes.append(self._append(manifest, changes))
-        digests = self._identities(manifest)
-        gone = [name for name in self.manifest.hour_chunks() if int(name.split(":")[1]) not in manifest.hours]
+        old = self.manifest
+        writes, manifest = [], Manifest(dict(old.segments), {}, dict(old.sequences), _sums(old, "state", "seq"))
+        for kind, lengths, packed in (
+            ("state", manifest.segments, _changes(state)),
+            ("seq", manifest.sequences, sequence_log.changes(state.sequences)),
+        ):
+            if packed:
+                writes.append(self._append(kind, lengths, manifest.sums, packed))
+        manifest.hours, digests = self._identities(manifest.sums)
+        gone = [name for name in old.hour_chunks() if int(name.split(":")[1]) not in manifest.hours]
         head = Head(
             state.offset, published, state.clock_ms, generation, msgspec.structs.replace(state.ledger), manifest
         )
@@ -115,26 +116,22 @@ class Recorder:
         self.committed, self.manifest, self._deletes = written.head.offset, written.head.manifest, []
         for table in self.state.tables.values():
             table.settle()
+        sequence_log.settle(self.state.sequences)
 
-    @staticmethod
-    def _segments_of(manifest: Manifest) -> Manifest:
-        names = {f"state:{number}" for number in manifest.segments}
-        return Manifest(dict(manifest.segments), {}, {n: digest for n, digest in manifest.sums.items() if n in names})
-
-    def _identities(self, manifest: Manifest) -> list[Write]:
-        """The digests behind what is committed, cut at the ends of pieces; notes length and sum of every open hour."""
-        lengths, sums = manifest.hours, manifest.sums
+    def _identities(self, sums: dict[str, int]) -> tuple[dict[int, int], list[Write]]:
+        """Length of every open hour, and the digests behind what is committed, cut at the ends of pieces. Notes the sum
+        of every open hour."""
+        lengths: dict[int, int] = {}
         writes: list[Write] = []
         for hour, held in self.state.identities.hours.items():
             at, lengths[hour] = self.manifest.hours.get(hour, 0), held.count * 16
-            name = f"ids:{hour}"
-            sums[name] = summed(held.keys[at // 16 :], self.manifest.sums.get(name, 0))
+            sums[f"ids:{hour}"] = summed(held.keys[at // 16 :], self.manifest.sums.get(f"ids:{hour}", 0))
             while at < lengths[hour]:
                 piece, place = divmod(at, HOUR_PIECE_BYTES)
                 end = min((piece + 1) * HOUR_PIECE_BYTES, lengths[hour])
                 writes.append(Write(f"ids:{hour}:{piece}", place, held.keys[at // 16 : end // 16].tobytes()))
                 at = end
-        return writes
+        return lengths, writes
 
     # -- compaction
 
@@ -160,10 +157,11 @@ class Recorder:
         state = self.state
         for key, table in list(state.tables.items()):
             state.tables[key] = table.without(table.closed(state.open_since_ms(key), published))
-        self._deletes = [f"state:{number}" for number in self.manifest.segments]
-        next_number = max(self.manifest.segments, default=-1) + 1
-        manifest = Manifest()
-        writes: list[Write] = []
+        old = self.manifest
+        next_number = max(old.segments, default=-1) + 1
+        writes = self.compact_sequences()
+        self._deletes += _names("state", old.segments)
+        manifest = Manifest({}, self.manifest.hours, self.manifest.sequences, _sums(self.manifest, "seq"))
         for key, table in state.tables.items():
             table.touch_all()
             rows = table.changed()
@@ -171,24 +169,52 @@ class Recorder:
             for some in np.split(rows, np.flatnonzero(np.diff(at)) + 1) if len(rows) else ():
                 packed = _pack(key, table, some)
                 table.settle_series()
-                writes.append(self._append(manifest, [packed], next_number))
+                writes.append(self._append("state", manifest.segments, manifest.sums, [packed], next_number))
             table.settle()
         manifest.segments = manifest.segments or {next_number: 0}
-        digests = self._identities(manifest)
+        manifest.hours, digests = self._identities(manifest.sums)
         self.manifest = manifest
         return writes + digests
 
-    def _append(self, manifest: Manifest, tables: list[list[Any]], first: int = 0) -> Write:
-        """Place a frame of packed tables at the end of the newest segment, or begin the next one."""
-        payload = msgspec.msgpack.encode(tables)
-        number = max(manifest.segments, default=first)
-        at = manifest.segments.get(number, 0)
-        if at and at + FRAME_HEAD_BYTES + len(payload) > self.segment_bytes_max:
+    def wants_sequence_compaction(self) -> bool:
+        """The same of the numbers: they are few and change often, so their log has a bound of its own."""
+        return sequence_log.is_long(self.state.sequences, sum(self.manifest.sequences.values()))
+
+    def compact_sequences(self) -> list[Write]:
+        """As `compact`, of the numbers alone."""
+        old = self.manifest
+        lengths, sums = dict[int, int](), _sums(old, "state", "ids")
+        first = max(old.sequences, default=-1) + 1
+        writes = [
+            self._append("seq", lengths, sums, [packed], first)
+            for packed in sequence_log.pieces(self.state.sequences, _FRAME_BYTES)
+        ]
+        sequence_log.settle(self.state.sequences)
+        self._deletes = list(_names("seq", old.sequences))
+        self.manifest = Manifest(old.segments, old.hours, lengths, sums)
+        return writes
+
+    def _append(
+        self, kind: str, lengths: dict[int, int], sums: dict[str, int], packed: list[list[Any]], first: int = 0
+    ) -> Write:
+        """Place a frame at the end of the newest segment of its kind, or begin the next one."""
+        payload = msgspec.msgpack.encode(packed)
+        number = max(lengths, default=first)
+        at = lengths.get(number, 0)
+        if at and at + len(payload) > self.segment_bytes_max:
             number, at = number + 1, 0
-        name = f"state:{number}"
-        frame, manifest.sums[name] = framed(payload, manifest.sums.get(name, 0))
-        manifest.segments[number] = at + len(frame)
+        name = f"{kind}:{number}"
+        frame, sums[name] = framed(payload, sums.get(name, 0) if at else 0)
+        lengths[number] = at + len(frame)
         return Write(name, at, frame)
+
+
+def _names(kind: str, lengths: dict[int, int]) -> dict[str, int]:
+    return {f"{kind}:{number}": length for number, length in lengths.items()}
+
+
+def _sums(manifest: Manifest, *kinds: str) -> dict[str, int]:
+    return {name: digest for name, digest in manifest.sums.items() if name.partition(":")[0] in kinds}
 
 
 def _changes(state: PartitionState) -> list[list[Any]]:
@@ -212,16 +238,21 @@ def decode_head(data: bytes) -> Head:
         raise DamagedError(f"the head cannot be read: {error}") from error
 
 
+def _frames(snapshot: Snapshot, name: str, length: int) -> list[list[Any]]:
+    """What was packed into the frames of a segment, in order. DamagedError."""
+    found, digest = payloads(_chunk(snapshot, name, length))
+    if digest != snapshot.head.manifest.sums.get(name, 0):
+        raise DamagedError(f"{name} is not the one that was committed")
+    return [packed for payload in found for packed in _PACKED.decode(payload)]
+
+
 def load(state: PartitionState, snapshot: Snapshot) -> None:
     """Fill an empty state from a snapshot. DamagedError where anything is short of the manifest or makes no sense."""
+    try:
+        _load_segments(state, snapshot)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # its checksum is right: it is of other code than ours
+        raise DamagedError(f"a frame cannot be read: {error}") from error
     head = snapshot.head
-    for number, length in sorted(head.manifest.segments.items()):
-        name = f"state:{number}"
-        found, digest = payloads(_chunk(snapshot, name, length))
-        if digest != head.manifest.sums.get(name, 0):
-            raise DamagedError(f"{name} is not the one that was committed")
-        for payload in found:
-            _unpack(state, payload)
     pieces: dict[int, list[bytes]] = {hour: [] for hour in head.manifest.hours}
     for name, length in head.manifest.hour_chunks().items():  # the pieces of an hour are in order
         pieces[int(name.split(":")[1])].append(_chunk(snapshot, name, length))
@@ -240,19 +271,21 @@ def load(state: PartitionState, snapshot: Snapshot) -> None:
         table.settle()
     state.offset, state.clock_ms = head.offset, head.clock_ms
     state.ledger = msgspec.structs.replace(head.ledger)
+    sequence_log.finish(state.sequences, state.identities_since_us())
 
 
-def _unpack(state: PartitionState, payload: bytes) -> None:
-    """Read one frame into the tables. DamagedError where it was written by other code, or by nobody."""
-    try:
-        tables = _TABLES.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DamagedError(f"a frame cannot be read: {error}") from error
-    for meter_id, version, *packed in tables:
-        meter = state.meters.get((meter_id, version))
-        if meter is None:
-            raise DamagedError(f"a partial of meter {meter_id} version {version}, which the catalogue lacks")
-        state.table(meter).unpack(packed)
+def _load_segments(state: PartitionState, snapshot: Snapshot) -> None:
+    manifest = snapshot.head.manifest
+    for number, length in sorted(manifest.segments.items()):
+        for packed in _frames(snapshot, f"state:{number}", length):
+            meter_id, version = msgspec.convert(packed[:2], tuple[str, int])
+            meter = state.meters.get((meter_id, version))
+            if meter is None:
+                raise DamagedError(f"a partial of meter {meter_id} version {version}, which the catalogue lacks")
+            state.table(meter).unpack(packed[2:])
+    for number, length in sorted(manifest.sequences.items()):
+        for packed in _frames(snapshot, f"seq:{number}", length):
+            sequence_log.unpack(state.sequences, packed)
 
 
 def _chunk(snapshot: Snapshot, name: str, length: int) -> bytes:

@@ -13,12 +13,15 @@ import numpy as np
 import xxhash
 
 from processors.identity import Digests
-from processors.partials import DamagedError
 
 _FRAME: Final = struct.Struct("<IQ")  # payload bytes; xxh3_64 of the payload, seeded with that of the frame before
 FRAME_HEAD_BYTES: Final = _FRAME.size
 _SEAL: Final = struct.Struct("<Q")
 _MIX: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))  # odd: multiplying loses nothing
+
+
+class DamagedError(Exception):
+    """A stored state that does not hold what it says it holds. It counts as lost and is rebuilt from the log."""
 
 
 def framed(payload: bytes, before: int) -> tuple[bytes, int]:

@@ -18,6 +18,7 @@ from processors.decode_shapes import compile_shapes
 from processors.decode_split import form_of
 from processors.events import INVALID, UNMETERED, Decoded, Decoder
 from processors.meter import Batch, Letter, PartitionState
+from processors.sequences import identities
 from tests.fuzz.mutate import NOW_MS, Mutator
 from tests.simulation.logs import CATALOGUE as SMALL
 from tests.unit.events_samples import CATALOGUE, SKEW_MS
@@ -26,13 +27,13 @@ from tests.unit.events_samples import CATALOGUE, SKEW_MS
 CODES = frozenset(
     [
         *("empty", "size", "utf-8", "json", "messagepack", "nesting", "batch", "event", "specversion", "time"),
-        *("id", "source", "type", "subject", "value", "dimension", "unique", "limit", "late"),
+        *("id", "source", "type", "subject", "value", "dimension", "unique", "limit", "late", "sequence"),
     ]
 )
 WHOLE = ("empty", "size", "utf-8", "nesting", "batch")  # said of bytes that the careful path never sees
 BATCH = 2_000
 ALONE = 40  # messages of a round that are folded one by one as well
-JUDGED = 500  # events of a round of which the careful path is asked as well
+JUDGED = 300  # events of a round of which the careful path is asked as well
 
 TIGHT = Limits(
     message_bytes_max=700,
@@ -188,7 +189,10 @@ def judged(careful: CarefulDecoder, event: bytes, form: Any, timestamp_ms: int) 
         found = careful.judge(event, form, timestamp_ms)
     except RefusedError as error:
         return (INVALID, 0, [0, 0], str(error))
-    identity = with_instant(digest_array(digests([f"{found.source}\x1f{found.id}"])), np.array([found.time_us]))
+    if found.sequence is None:
+        identity = with_instant(digest_array(digests([f"{found.source}\x1f{found.id}"])), np.array([found.time_us]))
+    else:
+        identity = identities(digest_array(digests([found.source])), np.array([found.sequence]))
     said = (found.kind, found.time_us, identity[0].tolist(), None)
     if found.kind == UNMETERED:
         return said

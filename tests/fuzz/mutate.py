@@ -76,6 +76,7 @@ class Mutator:
     def _event(self, old: bool) -> dict[str, Any]:
         rng = self._rng
         event_type = rng.choice(("traffic", "traffic", "seat", "seat", "odd", "pulse", "nobody", "strange"))
+        numbered = {"sequencetype": "tollstream", "sequence": str(rng.randrange(40))} if rng.random() < 0.25 else {}
         when = NOW - timedelta(microseconds=rng.randrange(40 * DAY_MS * 1000 if old else DAY_MS * 300))
         return {
             "specversion": "1.0",
@@ -85,7 +86,7 @@ class Mutator:
             "subject": f"zone-{rng.randrange(9)}",
             "time": when.isoformat().replace("+00:00", rng.choice(("Z", "+00:00", "+05:30"))),
             "data": rng.choice(_DATA[event_type]),
-        }
+        } | numbered
 
     def _message(self) -> bytes | None:
         draw = self._rng.random()

@@ -13,7 +13,7 @@ import pytest
 from config.catalogue import Catalogue
 from processors import decode_messages, numbers
 from processors.decode_shapes import Invalid
-from processors.partials import DamagedError
+from processors.digests import DamagedError
 from tests.fuzz import fold, load
 from tests.fuzz.fold import FaultError
 from tests.fuzz.hunt import Hunt, Target

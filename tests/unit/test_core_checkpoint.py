@@ -16,9 +16,8 @@ from processors.digests import framed, payloads, summed
 from processors.events import Decoder
 from processors.meter import PartitionState
 from processors.partials import DamagedError
-from tests.simulation.fakes import FakeSlot, SlotStore
-from tests.simulation.logs import CATALOGUE, SKEW_MS, make_log
-from tests.simulation.simulate import batch_of
+from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
+from tests.simulation.slots import FakeSlot, SlotStore
 
 
 def empty() -> PartitionState:
@@ -113,7 +112,7 @@ def test_a_frame_of_other_code_is_damaged_and_not_a_crash(snapshot: Snapshot) ->
     for tables in (7, [["requests", 1, 0, []]], [["requests", 2, 0, [], b"x", []]], [["users", 1, 0, [[]], b"", []]]):
         frame, digest = framed(msgspec.msgpack.encode(tables), 0)
         head = copy.deepcopy(snapshot.head)
-        head.manifest = Manifest({0: len(frame)}, {}, {"state:0": digest})
+        head.manifest = Manifest({0: len(frame)}, sums={"state:0": digest})
         with pytest.raises(DamagedError):
             load(empty(), Snapshot(head, {"state:0": frame}))
 
@@ -198,7 +197,7 @@ def test_no_write_of_a_compaction_is_larger_than_a_frame_and_a_row() -> None:
     for one in written:
         assert len(chunks.get(one.name, b"")) == one.at
         chunks[one.name] = chunks.get(one.name, b"") + one.data
-    manifest = Manifest(recorder.manifest.segments, {}, recorder.manifest.sums)
+    manifest = Manifest(recorder.manifest.segments, sums=recorder.manifest.sums)
     head = Head(state.offset, 0, state.clock_ms, 1, state.ledger, manifest)
     load(other, Snapshot(head, chunks))
     assert {key: len(table) for key, table in other.tables.items()} == {
