@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tests.fuzz.tokens import JSON_ODD, PACKED_ODD, TIMES, Tokens, json_tokens, packed_tokens
+from tests.fuzz.tokens import JSON_ODD, NUMBERS, PACKED_ODD, TIMES, Tokens, json_tokens, packed_tokens
 
 DAY_MS = 86_400_000
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
@@ -64,6 +64,7 @@ class Mutator:
             self._spliced,
             self._nested,
             self._retimed,
+            *[self._renumbered] * 2,
         ]
 
     def messages(self, count: int) -> list[bytes | None]:
@@ -167,6 +168,19 @@ class Mutator:
         for at, token in enumerate(tokens):
             if b"-1" in token and b":" in token:
                 tokens[at] = msgspec.msgpack.encode(time) if odd is PACKED_ODD else msgspec.json.encode(time)
+        return tokens
+
+    def _renumbered(self, tokens: Tokens, pool: list[Tokens], odd: Tokens) -> Tokens:
+        """Another number, where there is one nearby: as such, or as a text."""
+        number, start = NUMBERS[self._below(len(NUMBERS))], self._below(len(tokens))
+        for at in range(start, len(tokens)):
+            digits = tokens[at].strip(b'"') if odd is JSON_ODD else tokens[at][1:] or tokens[at]
+            if digits.isdigit() or (odd is PACKED_ODD and len(digits) == 1 and digits[0] < 0x80):
+                quoted = self._rng.random() < 0.5
+                tokens[at] = msgspec.msgpack.encode(number) if odd is PACKED_ODD else number.encode()
+                if quoted and odd is JSON_ODD:
+                    tokens[at] = b'"' + tokens[at] + b'"'
+                break
         return tokens
 
     # -- on bytes

@@ -31,7 +31,7 @@ def test_i1_i7_no_input_breaks_anything(target: Target, rounds: int) -> None:
 
 
 def test_each_verdict_each_reason_and_each_end_of_a_load_is_met() -> None:
-    counts = sum((fold.run_round(SEED, number) for number in (0, 2, 4, 6)), Counter[str]())
+    counts = sum((fold.run_round(SEED, number) for number in range(8)), Counter[str]())
     assert set(counts) >= fold.CODES
     loads = load.run_round(SEED, 0)
     assert set(loads) == {"damaged", "forged and loaded", "loaded as it was"}
@@ -51,7 +51,7 @@ def found_by(rounds: range) -> bool:
 
 def test_it_finds_numbers_that_wrap_around() -> None:
     with mock.patch.object(numbers, "_CAST_MAX", 10**6):
-        assert found_by(range(180, 190))
+        assert found_by(range(30))
 
 
 def test_it_finds_a_verdict_that_depends_on_a_neighbour() -> None:
@@ -68,7 +68,7 @@ def test_it_finds_refusals_without_a_letter() -> None:
 
 def test_it_finds_timestamps_that_overflow() -> None:
     with mock.patch("processors.meter.END_US", 2**63 - 1), mock.patch.object(np, "clip", lambda stamps, *_: stamps):
-        assert found_by(range(15, 200, 16))
+        assert found_by(range(5, 200, 8))
 
 
 def test_it_finds_a_state_loaded_as_another() -> None:
