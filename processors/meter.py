@@ -116,6 +116,7 @@ class PartitionState:
     def fold(self, batch: Batch, since_ms: int = BEGIN_MS) -> list[Letter]:
         """Fold a batch in and return its letters. Events before `since_ms` are left out: only a restore says so."""
         stamps = np.clip(batch.timestamp_ms, 0, END_US // 1000)  # a record may carry any 64 bits
+        batch = Batch(batch.values, batch.offset, stamps)
         decoded = self.decoder.decode(batch.values, stamps)
         clocks = np.maximum(np.maximum.accumulate(stamps), self.clock_ms)
         letters = [
