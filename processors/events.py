@@ -40,8 +40,8 @@ class TypeRows(msgspec.Struct):
 
     `row` int64[k]: their rows in `Decoded`. `text`: dotted path of a dimension or filter -> [k], "" where missing or
     null, integers and booleans as canonical text. `number`: (path or formula, precision) -> int64[k] scaled, 0 where
-    not present, and bool[k] present; |scaled| <= 10**18. `member`: path of a unique meter -> uint64[k, 2] xxh3_128 of the canonical
-    text (so 1 and "1" are one member), 0 where not present, and bool[k] present.
+    not present, and bool[k] present; |scaled| <= 10**18. `member`: path of a unique meter -> uint64[k, 2] xxh3_128
+    of the canonical text (so 1 and "1" are one member), 0 where not present, and bool[k] present.
 
     A value that cannot be read, and that no meter in effect at the event's time reads, counts as not present.
     """

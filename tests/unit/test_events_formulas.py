@@ -97,23 +97,18 @@ def test_events_count_by_the_formula_whatever_form_their_numbers_have() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ({"memory_gb": 1}, "value: data.memory_gb * seconds cannot be told: data.seconds is missing"),
-        (
-            {"memory_gb": 1, "seconds": "0.0001"},
-            "value: data.memory_gb * seconds cannot be told: data.seconds has more",
-        ),
+        ({"memory_gb": 1}, " cannot be told: data.seconds is missing"),
+        ({"memory_gb": 1, "seconds": "0.0001"}, " cannot be told: data.seconds has more decimals"),
         ({"memory_gb": -1, "seconds": 9}, ""),
-        ({"memory_gb": 10**15, "seconds": 10**15}, "value: data.memory_gb * seconds is too large"),
+        ({"memory_gb": 10**15, "seconds": 10**15}, " is too large"),
     ],
 )
-def test_an_event_that_lacks_what_the_formula_needs_is_refused_with_what_to_do(
-    data: dict[str, Any], reason: str
-) -> None:
+def test_an_event_without_what_the_formula_needs_is_refused(data: dict[str, Any], reason: str) -> None:
     """A negative product is lifted by the minimum, so it is none."""
     found = decode(data)
     if reason:
         assert found.kind.tolist() == [INVALID]
-        assert found.refusals[0].reason.startswith(reason)
+        assert found.refusals[0].reason.startswith(f"value: data.memory_gb * seconds{reason}")
     else:
         assert found.types[0].number[GIGABYTE_SECONDS, 3][0].tolist() == [10]
 
@@ -146,10 +141,11 @@ def test_a_formula_is_read_from_a_file_and_every_fault_of_it_is_told(tmp_path: P
     found = load(tmp_path, {}).catalogue.meters[0].value
     assert isinstance(found, Formula)
     assert (found.product, found.round_to, Decimal(found.fee)) == (("memory_gb", "seconds"), "0.05", Decimal("0.3"))
-    assert faults(tmp_path, '{ product = ["a..b"], digits = [1, 2], minimum = "2", maximum = "1", fee = "0.001" }') == [
-        "meter[0].value.product[0]: must be a dotted path of at most 8 names",
+    wrong = '{ product = ["a..b"], digits = [1, 2], minimum = "2", maximum = "1", fee = "0.001" }'
+    assert faults(tmp_path, wrong) == [
         "meter[0].value.digits: must be one number for each factor, or left out",
         "meter[0].value.fee: has more decimals than the meter's precision, 2",
         "meter[0].value.minimum: must not be above maximum",
+        "meter[0].value.product[0]: must be a dotted path of at most 8 names",
     ]
     assert faults(tmp_path, '{ product = ["a"], rounding = "up" }') == ["meter[0].value.rounding: unknown field"]
