@@ -148,4 +148,6 @@ def test_a_formula_is_read_from_a_file_and_every_fault_of_it_is_told(tmp_path: P
         "meter[0].value.minimum: must not be above maximum",
         "meter[0].value.product[0]: must be a dotted path of at most 8 names",
     ]
-    assert faults(tmp_path, '{ product = ["a"], rounding = "up" }') == ["meter[0].value.rounding: unknown field"]
+    assert faults(tmp_path, '{ product = ["a"], rounding = "up" }') == [
+        'meter[0].value.rounding: unknown field; did you mean "round"?'
+    ]
