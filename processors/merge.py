@@ -25,7 +25,7 @@ class Merged:
     """The newest version of every partial of some partitions of `usage.windows`, by account, meter and day."""
 
     def __init__(self, meters: dict[tuple[str, int], Meter], series: SeriesStates | None = None) -> None:
-        """`series`: takes the rows of the meters that it is for, too."""
+        """`series`: takes the rows, too."""
         self._meters = meters
         self.series = series
         self.days: dict[tuple[str, str], dict[date, UsageState]] = {}  # (account, meter id) -> day -> state
@@ -67,7 +67,7 @@ class Merged:
         if changed.setdefault(row.meter, day) > day:
             changed[row.meter] = day
         state.move(row, meter, versions, events, sum_hi, sum_lo)
-        if self.series is not None and row.meter in self.series.meters:
+        if self.series is not None:
             self.series.add(row, meter, versions, events, sum_hi, sum_lo)
 
 

@@ -24,14 +24,17 @@ _Series = tuple[str, tuple[tuple[str, str], ...]]  # subject, (dimension, value)
 class SeriesStates:
     """The windows of some meters by account, meter and series."""
 
-    def __init__(self, catalogue: Catalogue, meters: frozenset[str]) -> None:
-        self.meters = meters
+    def __init__(self, catalogue: Catalogue, meters: frozenset[str], accounts: frozenset[str]) -> None:
+        """`meters` are held of everybody, and all meters of `accounts`."""
+        self._meters, self._accounts = meters, accounts
         self._catalogue = catalogue
         self._windows: dict[tuple[str, str], dict[tuple[_Series, Meter, int], UsageState]] = {}
         self._readings: dict[tuple[str, str], dict[_Series, set[Reading]]] = {}
 
     def add(self, row: WindowRow, meter: Meter, *moved: int) -> None:
         """A row that is newer than what was held; `moved` as for `UsageState.move`."""
+        if row.meter not in self._meters and row.account not in self._accounts:
+            return
         series = (row.subject, tuple(zip(meter.dimensions, row.dimensions, strict=True)))
         place = (row.account, row.meter)
         windows = self._windows.setdefault(place, {})
@@ -44,10 +47,6 @@ class SeriesStates:
             readings = self._readings.setdefault(place, {}).setdefault(series, set())
             for at, high, low, value in unpacked(row.members):
                 readings.add(Reading(at, high, low, EXACT.scaleb(Decimal(value), -meter.precision)))
-
-    def gauges(self) -> list[tuple[str, str]]:
-        """(account, meter) of every gauge that was ever read."""
-        return list(self._readings)
 
     def totals(self, account: str, meters: frozenset[str], through: date) -> list[Total]:
         """The windows of an account, and its gauges day by day from their first reading to the day before `through`."""
