@@ -23,12 +23,18 @@ class AccountUsage:
     """`carried`: the meters whose usage goes on while nothing happens, gauges among them."""
 
     def __init__(
-        self, catalogue: Catalogue, closer: frozenset[str], carried: frozenset[str], accounts: frozenset[str]
+        self,
+        catalogue: Catalogue,
+        closer: frozenset[str],
+        carried: frozenset[str],
+        accounts: frozenset[str],
+        by_window: frozenset[str],
     ) -> None:
-        """`closer`: the meters, and `accounts` the accounts, whose prices look closer than a day."""
+        """`closer`: the meters, and `accounts` the accounts, whose prices look closer than at the total of a day;
+        `by_window`: gauges of which a price asks for less than a day."""
         self.carried = carried
         self._aggregation = {meter.id: meter.aggregation for meter in catalogue.meters}
-        self.series = SeriesStates(catalogue, closer, accounts)
+        self.series = SeriesStates(catalogue, closer, accounts, by_window)
         self.merged = Merged({(meter.id, meter.version): meter for meter in catalogue.meters}, self.series)
         self.clock_ms = BEGIN_MS  # the highest record timestamp seen: what is carried is rated up to its day
 
@@ -41,9 +47,11 @@ class AccountUsage:
         """The meters that an account ever used."""
         return frozenset(meter for meter in self._aggregation if (account, meter) in self.merged.days)
 
-    def totals(self, account: str, meters: frozenset[str], end: date) -> list[Total]:
-        """The windows of an account before `end`, and its gauges up to then or to today."""
-        return self.series.totals(account, meters, min(end, self.today + _DAY))
+    def totals(self, account: str, meters: frozenset[str], start: date, end: date) -> list[Total]:
+        """The usage on the days [start, end), gauges up to today; of what is carried all before it too."""
+        totals = self.series.totals(account, meters, start, min(end, self.today + _DAY))
+        since, until = day_ms(start), day_ms(end)
+        return [one for one in totals if one.start_ms < until and (one.start_ms >= since or one.meter in self.carried)]
 
     def days(self, account: str, meters: Iterable[str], start: date, end: date) -> list[date]:
         """The days of [start, end) on which anything was used, ascending; of what is carried all that have come."""
@@ -75,7 +83,7 @@ class AccountUsage:
     def cumulated(self, account: str, meter: str, days: list[date]) -> list[Quantity]:
         """The quantity of a meter from the first of these days up to each of them."""
         if self._aggregation.get(meter) == "gauge" and days:
-            totals = self.totals(account, frozenset((meter,)), days[-1] + _DAY)
+            totals = self.totals(account, frozenset((meter,)), days[0], days[-1] + _DAY)
             return [period_quantity(_Counted(meter), totals, day_ms(days[0]), day_ms(day + _DAY)) for day in days]
         states, running, quantities = self.merged.days.get((account, meter), {}), UsageState(), []
         for day in days:

@@ -20,7 +20,7 @@ from rating.numbers import EXACT, Quantity, shown
 from rating.periods import Period, month_of
 from rating.prices import Price, meters_of, needs_totals
 from rating.rate import Segment
-from rating.usage import carries, price_usage
+from rating.usage import carries, price_usage, rolled_up_within_a_day
 from sinks.superseded import RatedKey
 
 _ZERO = Decimal(0)
@@ -65,7 +65,8 @@ class Rater:
         closer = frozenset().union(*(meters_of(price) for price in prices if self._looks_closer(price)))
         carrying = frozenset().union(*(meters_of(price) for price in prices if carries(price)))
         whole = self._tariff.accounts_priced_whole()
-        self.usage = AccountUsage(catalogue, closer | self._gauges, self._gauges | carrying, whole)
+        by_window = frozenset().union(*(meters_of(price) for price in prices if rolled_up_within_a_day(price)))
+        self.usage = AccountUsage(catalogue, closer | self._gauges, self._gauges | carrying, whole, by_window)
         self._reached: dict[tuple[str, str], date] = {}  # (account, carried meter) -> the last day rated
         self._named = [account for account in catalogue.account_ids() if mine(account)]
         self._months: set[Period] = set()
@@ -152,7 +153,7 @@ class Rater:
         days = self.usage.days(account, meters, segment.start, segment.end)
         versions = self.usage.versions(account, meters, period.start, days)
         if self._looks_closer(price):
-            totals = self.usage.totals(account, meters, segment.end)
+            totals = self.usage.totals(account, meters, segment.start, segment.end)
             rows: Iterable[PartDay] = part_days(price, totals, Period(segment.start, segment.end), period, days, first)
         else:
             assert price.meter is not None
@@ -196,7 +197,7 @@ class Rater:
             start, end = days_of(period)
             days = self.usage.days(contract.account, meters, start, end)
             versions = self.usage.versions(contract.account, meters, start, days)
-            totals = held_by(contract, period, self.usage.totals(contract.account, meters, end))
+            totals = held_by(contract, period, self.usage.totals(contract.account, meters, start, end))
             first = end if due.first is None else due.first
             for line, row in contract_days(contract, self._tariff, period, totals, days, first):
                 if row.day is None and (due.opens or due.first is not None):

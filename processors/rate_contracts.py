@@ -6,7 +6,7 @@ to the lines of the invoice (I6). A day that two periods share has a row in each
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -85,14 +85,15 @@ def contract_days(
     first: date,
 ) -> Iterator[tuple[Line, PartDay]]:
     """The opening rows of a period and, of every line, a row for each of `days` (ascending) from `first` on."""
-    before = _owed(contract, tariff, period, [], period.start)
+    per = tariff.taken_apart_by
+    before = _owed(contract, tariff, period, [], period.start, per)
     for owed in before.values():
         yield owed.line, PartDay(None, owed.line.part, ZERO, ZERO, owed.amount, owed.amount, owed.reason)
     earlier = [day for day in days if day < first]
     if earlier:
-        before = _owed(contract, tariff, period, totals, _midnight(earlier[-1] + _DAY))
+        before = _owed(contract, tariff, period, totals, _midnight(earlier[-1] + _DAY), per)
     for day in days[len(earlier) :]:
-        now = _owed(contract, tariff, period, totals, _midnight(day + _DAY))
+        now = _owed(contract, tariff, period, totals, _midnight(day + _DAY), per)
         for key in sorted(before.keys() | now.keys()):
             known = now.get(key) or before[key]
             owed = now.get(key, _Owed(known.line, ZERO, None if known.amount is None else ZERO, known.reason))
@@ -113,15 +114,20 @@ def contract_days(
 
 
 def _owed(
-    contract: Contract, tariff: Tariff, period: BillingPeriod, totals: Sequence[Total], through: datetime
+    contract: Contract,
+    tariff: Tariff,
+    period: BillingPeriod,
+    totals: Sequence[Total],
+    through: datetime,
+    per: Mapping[str, frozenset[str]],
 ) -> dict[tuple[str, str, str, date], _Owed]:
-    """Lines that stand under one key are added: two changes of a price in one day are one."""
+    """Lines that stand under one key are added: two changes of a price in one day, and the cells of a matrix."""
     opening = Opening(max(period.start, contract.from_))
     rated = rate_period(contract, totals, tariff, opening, through=through, explained=False)
     found: dict[tuple[str, str, str, date], _Owed] = {}
     for line in rated.lines:
         about = Line(
-            *(line.price, line.meter or "", part_text(line.values), line.start.date()),
+            *(line.price, line.meter or "", _part(line.values, per[line.price]), line.start.date()),
             *(line.plan, line.plan_version, line.model, rated.currency),
         )
         was = found.get(about.key)
@@ -133,6 +139,10 @@ def _owed(
         about = Line("", row.meter, part_text(row.values), row.start.date(), "", 0, "", "")
         found[about.key] = _Owed(about, row.quantity, None, row.reason)
     return found
+
+
+def _part(values: Mapping[str, str], names: frozenset[str]) -> str:
+    return part_text({name: value for name, value in values.items() if name in names})
 
 
 def _midnight(day: date) -> datetime:

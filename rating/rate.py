@@ -66,6 +66,14 @@ class Tariff(msgspec.Struct, frozen=True, dict=True):
         for contract in self.contracts:
             yield from (override.price for override in contract.override)
 
+    @cached_property
+    def taken_apart_by(self) -> dict[str, frozenset[str]]:
+        """Of each price id the dimensions by which any version of it has parts."""
+        found: dict[str, frozenset[str]] = {}
+        for price in self.prices():
+            found[price.id] = found.get(price.id, frozenset()).union(price.per)
+        return found
+
     def contracts_of(self, account: str) -> list[Contract]:
         """The contracts of an account, ascending; the default plan is no contract."""
         return self._contracts.get(account, [])
