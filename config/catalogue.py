@@ -36,11 +36,6 @@ def instant_of(at_ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=at_ms)
 
 
-def instant_text(instant: datetime) -> str:
-    """A UTC instant as written in a file, such as 2026-01-01T00:00:00Z."""
-    return instant.isoformat().replace("+00:00", "Z")
-
-
 class EventType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`lateness_ms`: an event is late when its time is more than this behind the partition's clock."""
 

@@ -100,7 +100,11 @@ def price_usage(
     for each combination of values that has totals. `whole`: the billing period of which `period` is a segment, whose
     length divides a mean. Raises ValueError for a window that a rollup cannot place.
     """
-    span = span_of(period, through, whole)
+    return price_span(price, totals, span_of(period, through, whole), steps=steps)
+
+
+def price_span(price: Price, totals: Sequence[Total], span: Span, *, steps: bool = False) -> Priced:
+    """`price_usage` between instants that need not be days in UTC."""
     meters = meters_of(price)
     first_ms = BEGIN_MS if carries(price) else span.start_ms
     mine = [total for total in totals if total.meter in meters and first_ms <= total.start_ms < span.through_ms]
