@@ -35,9 +35,7 @@ def plan_faults(plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
 
 def currency_faults(row: Row) -> Iterator[Fault]:
     if row.good("currency") and currency_fault(row["currency"]):
-        message = (
-            'must be an ISO 4217 code in capitals, such as "USD", or a unit of your own and digits: "credits/0"'
-        )
+        message = 'must be an ISO 4217 code in capitals, such as "USD", or a unit of your own and digits: "credits/0"'
         yield row.place_of("currency").fault(message)
 
 

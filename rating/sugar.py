@@ -9,7 +9,7 @@ from rating.bases import Metered
 from rating.checks import UNKNOWN, PathFault, Read, tier_faults
 from rating.kernels import BlockKernel, GraduatedKernel, Kernel, PerUnitKernel, TierTerms, VolumeKernel
 from rating.models import Tiered, currency_faults
-from rating.numbers import ZERO
+from rating.numbers import EXACT, ZERO
 from rating.terms import Amount, Id
 from rating.tiers import PercentTier, percent_terms, tier_terms
 
@@ -56,13 +56,13 @@ class _Block(Tiered, frozen=True, kw_only=True):
             return
         for place, tier in enumerate(tiers):
             up_to = read(tier, "up_to")
-            if up_to is not UNKNOWN and up_to is not None and Decimal(up_to) % Decimal(size):
+            if up_to is not UNKNOWN and up_to is not None and EXACT.remainder(Decimal(up_to), Decimal(size)):
                 yield ("tiers", place, "up_to"), f"must be a multiple of block_size, {size}: no block is cut"
 
     def _tier_terms(self) -> list[TierTerms]:
         size = Decimal(self.block_size)
         return [
-            TierTerms(None if tier.up_to is None else tier.up_to / size, tier.unit, tier.flat)
+            TierTerms(None if tier.up_to is None else EXACT.divide(tier.up_to, size), tier.unit, tier.flat)
             for tier in tier_terms(self.tiers)
         ]
 

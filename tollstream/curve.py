@@ -5,7 +5,7 @@ from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from rating.numbers import EXACT, shown, text
+from rating.numbers import shown, text
 from rating.quotes import Context, exact_number, quote
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class _Axis(NamedTuple):
 def curve(price: "Price", quantity: str, currency: str, context: Context) -> str:
     """The SVG text; the quoted quantity is the dot. ValueError where the price refuses."""
     quoted = shown(exact_number(quantity))
-    end = EXACT.multiply(abs(quoted), Decimal(2)) or Decimal(10)
-    places = sorted({EXACT.divide(EXACT.multiply(end, Decimal(n)), Decimal(_SAMPLES)) for n in range(_SAMPLES + 1)})
+    end = 2 * abs(quoted) or Decimal(10)
+    places = [end * n / _SAMPLES for n in range(_SAMPLES + 1)]
     points = [(place, quote(price, place, currency=currency, context=context).amount) for place in places]
     dot = quote(price, quoted, currency=currency, context=context).amount
     amounts = [amount for _, amount in points]
