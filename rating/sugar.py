@@ -31,7 +31,8 @@ class Package(Metered, frozen=True, tag="package"):
     def faults_in(cls, item: Any, read: Read) -> Iterator[PathFault]:
         """One name for the free units."""
         yield from super().faults_in(item, read)
-        if "0" not in (read(item, "free_units"), read(item, "free_quantity")):
+        names = (read(item, "free_units"), read(item, "free_quantity"))
+        if UNKNOWN not in names and "0" not in names:
             yield ("free_units",), "is free_quantity by another name; keep one"
 
     @cached_property
