@@ -14,10 +14,10 @@ from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Settings
 from processors.checkpoint import Recorder, Write, load
 from processors.events import Decoder
-from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
 from processors.outputs import Released, WindowRow, changed_rows, unpublished_rows
 from processors.partials import DamagedError
+from processors.sequences import DAY_US
 from processors.state import Slot
 
 
@@ -60,6 +60,7 @@ class Owner:
         self._restoring: Mark | None = None
         self._since_ms = BEGIN_MS
         self._again: list[WindowRow] = []
+        self._owes = False  # outputs of the last owner may be missing: rows, or its counts alone
         self._saved_published = 0
         self._ahead: list[Write] = []  # chunks that the next checkpoint names
         self._taken: Mark | None = None  # waits for its acknowledgements
@@ -90,6 +91,7 @@ class Owner:
         self.published = self._saved_published = head.published
         # The last owner may have died between its checkpoint and its outputs: they are absolute, so send them again.
         self._again = unpublished_rows(self.state, head.published, self.topic_id, self.partition)
+        self._owes = head.published < head.offset
         self._reach(self.state.offset, "the state in Redis continues at")
         return self.state.offset
 
@@ -114,14 +116,15 @@ class Owner:
         return start
 
     def _open_since(self, clock_ms: int) -> int:
-        """An instant that no window and no hour straddles, and that none before it is open at a clock.
+        """An instant that no window, no hour of ids and no day of numbers straddles, nor is any before it open at a
+        clock. A day is the largest of them, and a multiple of all others.
 
         Folding from there makes every window that it touches whole: half a window would give events over a limit
         another verdict, and its partial another value under the same version.
         """
-        sizes = [HOUR_US // 1000, *(meter.window_ms for meter in self.catalogue.meters)]  # each divides the next
-        late = max((event.lateness_ms for event in self.catalogue.events), default=0)
-        return (clock_ms - late) // max(sizes) * max(sizes)
+        day_ms = DAY_US // 1000
+        late_ms = max((event.lateness_ms for event in self.catalogue.events), default=0)
+        return (clock_ms - late_ms) // day_ms * day_ms
 
     def _reach(self, offset: int, why: str) -> None:
         low = self.log.low()
@@ -187,7 +190,7 @@ class Owner:
         Dying before the write: the next owner folds the same messages and says the same. Dying after it, before the
         outputs: `published` is behind, so the next owner sends them again. DamagedError, FencedError, Retryable.
         """
-        if not self.unsaved and not self._again:
+        if not self.unsaved and not self._owes:
             return None
         rows = self._again + changed_rows(self.state, self.topic_id, self.partition)
         while self._ahead:  # dying here: no head names them, and the old one is still in force
@@ -200,7 +203,9 @@ class Owner:
             self._saved_published = self.published
             if self._recorder.wants_compaction():
                 self._ahead = self._recorder.compact(self.published)
-        self._again = []
+            elif self._recorder.wants_sequence_compaction():
+                self._ahead = self._recorder.compact_sequences()
+        self._again, self._owes = [], False
         counts = msgspec.structs.asdict(self.state.ledger)
         return Released(self.partition, self.slot.token, self.state.offset, rows, self.state.clock_ms, counts)
 

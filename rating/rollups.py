@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Protocol, TypeVar
 
 from rating.numbers import EXACT, ZERO, Quantity, settled
-from rating.states import State, merged
+from rating.states import Level, State, merged
 from rating.terms import Combine, Rollup
 from rating.totals import Series, Total
 
@@ -143,6 +143,10 @@ def _each(how: str, windows: list[Total]) -> Quantity:
     """One series in one slot."""
     if how == "merge":
         return _quantity([window.state for window in windows])
+    if isinstance(windows[0].state, Level):  # a gauge knows more of a window than one number
+        level = merged([window.state for window in windows])
+        assert isinstance(level, Level)
+        return level.each(how)
     by_start: dict[int, list[State]] = {}  # a window may come in parts, such as one for each partition of a log
     for window in windows:
         by_start.setdefault(window.start_ms, []).append(window.state)

@@ -13,6 +13,7 @@ import msgspec
 
 from rating.numbers import EXACT, ZERO, Quantity, settled
 
+_HOUR_US = 3_600_000_000
 S = TypeVar("S", bound="_State")
 
 
@@ -128,7 +129,41 @@ class Members(_State, frozen=True):
         return Decimal(len(self.digests))
 
 
-State = Sum | Count | Low | High | Mean | Latest | Members
+class Level(_State, frozen=True):
+    """Of a `gauge` meter: what one series was during some windows, carried readings included."""
+
+    unit_us: Decimal  # sum of value times how long it held, in units times microseconds
+    span_us: int  # length of the windows, those parts included in which the gauge was not there yet
+    highest: Decimal
+    lowest: Decimal
+    last: Decimal
+    until_us: int  # end of the windows
+
+    def _with(self, other: "Level") -> "Level":
+        later = max(self, other, key=lambda level: level.until_us)
+        return Level(
+            EXACT.add(self.unit_us, other.unit_us),
+            self.span_us + other.span_us,
+            max(self.highest, other.highest),
+            min(self.lowest, other.lowest),
+            later.last,
+            later.until_us,
+        )
+
+    def quantity(self) -> Quantity:
+        """Units times hours, such as GB-hours: exact, and additive over time and series."""
+        return settled(Fraction(self.unit_us) / _HOUR_US)
+
+    def each(self, how: str) -> Quantity:
+        """The windows as one number: `max`, `min`, `last`, the time-weighted `mean`, or the `sum` in unit-hours."""
+        if how == "sum":
+            return self.quantity()
+        if how == "mean":
+            return settled(Fraction(self.unit_us) / self.span_us)
+        return {"max": self.highest, "min": self.lowest, "last": self.last}[how]
+
+
+State = Sum | Count | Low | High | Mean | Latest | Members | Level
 
 
 def merged(states: Iterable[State]) -> State | None:

@@ -100,9 +100,13 @@ def price_usage(
     for each combination of values that has totals. `whole`: the billing period of which `period` is a segment, whose
     length divides a mean. Raises ValueError for a window that a rollup cannot place.
     """
-    span = span_of(period, through, whole)
+    return price_span(price, totals, span_of(period, through, whole), steps=steps)
+
+
+def price_span(price: Price, totals: Sequence[Total], span: Span, *, steps: bool = False) -> Priced:
+    """`price_usage` between instants that need not be days in UTC."""
     meters = meters_of(price)
-    first_ms = BEGIN_MS if _carries(price) else span.start_ms
+    first_ms = BEGIN_MS if carries(price) else span.start_ms
     mine = [total for total in totals if total.meter in meters and first_ms <= total.start_ms < span.through_ms]
     if not price.per:
         return _priced(price, {}, mine, span, steps)
@@ -176,11 +180,11 @@ def _of_the_whole(price: Matrix, values: Values, parts: list[Part], met: bool, s
     return [Part(values, ZERO, EXACT.subtract(final, charged), explained)]
 
 
-def _carries(price: Price) -> bool:
+def carries(price: Price) -> bool:
     """Whether a value from before the period may count in it."""
     inner = [*price.cells.values(), price.fallback] if isinstance(price, Matrix) else []
     own = price.rollup is not None and price.rollup.missing == "carry"
-    return own or any(_carries(one) for one in inner if one is not None)
+    return own or any(carries(one) for one in inner if one is not None)
 
 
 def _joined(places: list[Values]) -> dict[str, str]:

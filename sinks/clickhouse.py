@@ -133,7 +133,10 @@ class ClickHouseSink:
             self._call("command", statement)
 
     def insert_usage(self, rows: UsageRows) -> None:
-        sizes = None if rows.members is None else [16 * len(members) for members in rows.members]
+        sizes = None
+        for held, width in ((rows.members, 16), (rows.samples, 32)):
+            if held is not None:
+                sizes = [size + width * len(one) for size, one in zip(sizes or [0] * len(held), held, strict=True)]
         self._insert(
             "usage_rows", usage_table(rows), size_cuts(len(rows.meter), self._rows_max, sizes, self._bytes_max)
         )
