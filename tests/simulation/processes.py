@@ -195,21 +195,22 @@ class Machine(Process):
     def __init__(self, world: World, workers: int, *, until_caught_up: bool = False) -> None:
         super().__init__(world.scheduler, "machine")
         self.refused = ""
-        self.done = False
         partitions = (world.events_partitions, world.windows_partitions)
+        nursery = SimNursery(world, self)
+        self.supervisor = Supervisor(world.settings, world.published, workers, partitions, self._say, nursery)
+        self._heard = world.seen
 
         def work() -> None:
-            nursery = SimNursery(world, self)
-            say = lambda line: world.seen.update([f"said: {line.split(' ')[2]}"])  # noqa: E731
-            self.supervisor = Supervisor(world.settings, world.published, workers, partitions, say, nursery)
             try:
                 self.supervisor.run(until_caught_up=until_caught_up, watch=lambda tally: None)
-                self.done = True
             except WorkersFailedError as error:
                 self.refused = str(error)
             self.die()
 
         self.begin(work)
+
+    def _say(self, line: str) -> None:
+        self._heard[f"said: {line.split(' ')[2]}"] += 1
 
 
 def end_alone() -> None:
