@@ -27,6 +27,10 @@ _EPOCH = date(1970, 1, 1)
 _KEY = msgspec.msgpack.Encoder()
 
 
+class UnknownMeterError(Exception):
+    """A partial of a meter that the catalogue lacks: a worker with a newer one wrote it. A new start reads that one."""
+
+
 class DayState(msgspec.Struct):
     """The merged state of one account and meter on one day, or up to it. Numbers are integers scaled by 10**12."""
 
@@ -103,7 +107,10 @@ class Merged:
 
     def _apply(self, row: WindowRow, versions: int, events: int, sum_hi: int, sum_lo: int) -> None:
         """One row that is newer than what was held, by what it differs."""
-        aggregation, unit = self._meters[(row.meter, row.meter_version)]
+        found = self._meters.get((row.meter, row.meter_version))
+        if found is None:
+            raise UnknownMeterError(f"meter {row.meter} version {row.meter_version} is of a newer catalogue than ours")
+        aggregation, unit = found
         day, month = _day(row.window_start_ms // _DAY_MS)
         days = self.days.setdefault((row.account, row.meter), {})
         state = days.get(day)

@@ -186,6 +186,9 @@ class SimProducer:
         if partition < 0:
             partition = zlib.crc32(key or b"") % count
         self.queue.append(Sent(topic, partition, key, value))
+        if self._world.chance(self._world.trouble / 50):
+            self._process.die()
+            self._process.check()
 
     def due(self) -> bool:
         """Whether its messages get through just now: those of a dead or stuck process mostly take their time."""
@@ -210,7 +213,10 @@ class SimProducer:
         self.queue = [one for at, one in enumerate(self.queue) if at not in arriving]
 
     def flush(self, timeout_s: float) -> int:
+        if self._world.chance(self._world.trouble / 10):
+            self._process.die()
         self._process.pause()
+        self._process.check()
         if self.queue:
             self._process.pause(timeout_s)
         self.poll(0)

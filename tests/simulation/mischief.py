@@ -11,6 +11,7 @@ from tests.simulation.logs import make_log
 from tests.simulation.verdict import frozen
 
 if TYPE_CHECKING:
+    from tests.simulation.broker import Partition
     from tests.simulation.world import World
 
 EVENTS, WINDOWS, MARKS = "usage.events", "usage.windows", "usage.marks"
@@ -56,7 +57,7 @@ def harm_redis(world: World) -> None:
         return
     store, chance = world.stores[rng.choice(sorted(world.stores))], rng.random()
     if chance < 0.4:
-        store.roll_back(rng.randint(1, 6))
+        store.roll_back(rng.choice((1, 2, 6)))
     elif chance < 0.6:
         store.lose()
     else:
@@ -69,13 +70,17 @@ def compact(world: World) -> None:
     log = world.rng.choice(world.broker.topics[topic].partitions)
     log.compact(log.end - world.rng.randint(0, 5))
     if topic == WINDOWS:
-        found: dict[bytes, int] = {}
-        for record in log.records:
-            row = _ROW.decode(record.value or b"")
-            found[frozen(row)] = max(row.offset, found.get(frozen(row), -1))
-        for key, version in found.items():
-            if version < world.highest[key]:
-                world.faults.append(f"I4: {key!r} went back from version {world.highest[key]} to {version}")
+        world.faults += gone_back(world, log)
+
+
+def gone_back(world: World, log: Partition) -> list[str]:
+    """I4, for one partition of usage.windows."""
+    found: dict[bytes, int] = {}
+    for record in log.records:
+        row = _ROW.decode(record.value or b"")
+        found[frozen(row)] = max(row.offset, found.get(frozen(row), -1))
+    highest = world.highest
+    return [f"I4: {k!r} went back from version {highest[k]} to {v}" for k, v in found.items() if v < highest[k]]
 
 
 def publish(world: World) -> None:
@@ -122,7 +127,7 @@ _KINDS = {
     rebalance: 2,
     harm_redis: 6,
     compact: 4,
-    publish: 1,
+    publish: 2,
     retain: 1,
     cut_log: 1,
     make_topic_anew: 1,

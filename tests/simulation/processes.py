@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException
 
 from config.catalogue import Catalogue
 from config.settings import Settings
+from processors.merge import UnknownMeterError
 from processors.partials import DamagedError
 from processors.services import Services
 from processors.state import FencedError, OlderCatalogueError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 # What ends a worker loudly; its parent starts another.
-_DEATHS = (KafkaException, OlderCatalogueError, Retryable, CrashError)
+_DEATHS = (KafkaException, OlderCatalogueError, UnknownMeterError, Retryable, CrashError)
 
 
 class SimClock:
@@ -208,6 +209,11 @@ class Machine(Process):
             self.die()
 
         self.begin(work)
+
+    @property
+    def generation(self) -> int:
+        """Of the catalogue that its next worker gets."""
+        return self.supervisor._catalogue.generation
 
     def _say(self, line: str) -> None:
         self._heard[f"said: {line.split(' ')[2]}"] += 1

@@ -121,7 +121,7 @@ class SimSink:
 def rated_before(tables: Tables, generation: int) -> list[RatedKey]:
     """sinks.superseded.rated_before: keys whose newest row is of an older generation and says anything but zero."""
     return [
-        RatedKey(**{name: row[name] for name in (*RATED_KEY, "currency")})
+        RatedKey(**{name: row[name] for name in RatedKey.__struct_fields__})
         for (older, _), row in tables.rated.rows.values()
         if older < generation and row["amount"] != 0
     ]

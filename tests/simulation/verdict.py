@@ -20,7 +20,7 @@ from processors.outputs import WindowRow, unpublished_rows
 from rating.invoices import MeterTotal, SegmentUsage, preview
 from rating.numbers import shown
 from rating.periods import month_of
-from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of
+from tests.simulation.logs import SKEW_MS, batch_of
 from tests.simulation.oracle import VERDICTS, Oracle, State, quantity, rated
 
 _KEY = msgspec.msgpack.Encoder().encode
@@ -109,8 +109,8 @@ def _totals(world: World) -> list[str]:
     wanted = {(p, *key): state for p, oracle in enumerate(world.oracles) for key, state in oracle.states.items()}
     for key in sorted(plain.keys() | wanted.keys()):
         row, state = plain.get(key), wanted.get(key)
-        said = (*_said(CATALOGUE, row), members[key]) if row else None
-        truth = (*_shape(CATALOGUE, row, state), len(state.members)) if row and state else state
+        said = (*_said(world.published(), row), members[key]) if row else None
+        truth = (*_shape(world.published(), row, state), len(state.members)) if row and state else state
         if said != truth:
             faults.append(f"I2: {key} is {said}, the recount {truth}")
     newest = world.newest_windows()
@@ -134,7 +134,8 @@ def _determinism(world: World) -> list[str]:
     faults = []
     limits = world.settings.limits
     for partition, log in enumerate(world.logs):
-        state = PartitionState(CATALOGUE, limits, decoder(CATALOGUE, limits, SKEW_MS))
+        catalogue = world.published()
+        state = PartitionState(catalogue, limits, decoder(catalogue, limits, SKEW_MS))
         letters = state.fold(batch_of(log))
         plain = {frozen(row): row for row in unpublished_rows(state, 0, world.topic_id, partition)}
         found = {
@@ -175,12 +176,12 @@ def frozen(row: WindowRow) -> bytes:
     return _KEY(row.key())
 
 
-_DECODERS: dict[tuple[int, Limits], Decoder] = {}
+_DECODERS: dict[tuple[int, int, Limits], Decoder] = {}
 
 
 def decoder(catalogue: Catalogue, limits: Limits, skew_ms: int) -> Decoder:
     """Compiling the structs is most of a short run, and they hold no state of it."""
-    key = (catalogue.generation, limits)
+    key = (catalogue.generation, len(catalogue.meters), limits)
     if key not in _DECODERS:
         _DECODERS[key] = Decoder(catalogue, limits, skew_ms)
     return _DECODERS[key]

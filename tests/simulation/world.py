@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -9,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from config.catalogue import Catalogue
+from config.catalogue import END_MS, Catalogue
 from config.settings import Kafka, Limits, Processing, Settings
 from processors.meter import Letter
 from processors.outputs import WindowRow
 from tests.simulation.broker import Broker, Record
 from tests.simulation.clients import SimProducer
 from tests.simulation.group import Group
-from tests.simulation.logs import CATALOGUES, SKEW_MS, make_log
-from tests.simulation.mischief import EVENTS, MARKS, WINDOWS, mischief
+from tests.simulation.logs import HISTORIES, SKEW_MS, begins_ms, make_log
+from tests.simulation.mischief import EVENTS, MARKS, WINDOWS, gone_back, mischief
 from tests.simulation.oracle import Message, Oracle
 from tests.simulation.processes import Machine, SimChild
 from tests.simulation.scheduling import Scheduler
@@ -38,10 +39,10 @@ class World:
         self.seed, self.variants, self.rng = seed, variants, random.Random(seed)
         rng = self.rng
         self.settings = _settings(rng)
-        self.trouble = rng.choice((0.01, 0.03, 0.06))  # share of steps that are mischief, and of calls that fail
+        self.trouble = rng.choice((0.01, 0.03, 0.06, 0.1))  # share of steps that are mischief, and of calls that fail
         self.batch_max = rng.choice((1, 3, 8, 8, 30))
         self.events_partitions, self.windows_partitions = rng.randint(1, 2), rng.randint(1, 2)
-        self.catalogues = CATALOGUES[: rng.choice((1, 1, 2, 3))]
+        self.catalogues = rng.choice(HISTORIES)
         self.newest = 0  # the one that is published
         self.logs: list[list[Message]] = [[] for _ in range(self.events_partitions)]
         self.shown = [0] * self.events_partitions
@@ -163,7 +164,7 @@ class World:
         try:
             for _ in range(self.rng.randint(1, 3)):
                 self.start_machine()
-            for _ in range(self.rng.randint(200, 1_500)):
+            for _ in range(self.rng.randint(150, 700)):
                 self.something()
                 if self.stopped or self.faults:
                     return self.outcome()
@@ -196,7 +197,7 @@ class World:
             self._grow()
         elif chance < 0.25:
             self._arrive()
-        elif chance < 0.25 + self.trouble / 2:
+        elif chance < 0.25 + self.trouble:
             mischief(self)
         else:
             self.scheduler.step()
@@ -209,7 +210,15 @@ class World:
             return  # once the log is longer than the state again, nobody could tell
         log = self.logs[partition]
         upto = min(len(log), self.shown[partition] + self.rng.randint(1, 6))
-        self._show(partition, log[self.shown[partition] : upto])
+        until_ms = begins_ms(self.catalogues) - SKEW_MS if not self._all_follow() else END_MS
+        more = itertools.takewhile(lambda one: one.timestamp_ms < until_ms, log[self.shown[partition] : upto])
+        self._show(partition, list(more))
+
+    def _all_follow(self) -> bool:
+        """Whether everybody works with the last catalogue, as a meter's begin in the future is there to see to."""
+        last = self.catalogues[-1].generation
+        at_work = [one.generation for one in self.living()] + [one.generation for one in self.machines]
+        return all(generation == last for generation in at_work)
 
     def _show(self, partition: int, messages: list[Message]) -> None:
         there = self.broker.topics[EVENTS].partitions[partition]
@@ -270,6 +279,9 @@ class World:
         for machine in self.machines:
             machine.supervisor.stop()
         self._until(lambda: all(one.dead for one in stale) and self._nothing_flies())
+        for log in self.broker.topics[WINDOWS].partitions:
+            log.compact(log.end)
+            self.faults += gone_back(self, log)
         if stale and len(self.catalogues) > 1:  # what zombies rated by an older catalogue is found by the next sweep
             last = Machine(self, 1, until_caught_up=True)
             self._until(lambda: last.dead)
