@@ -59,10 +59,15 @@ def pieces(contract: Contract, period: BillingPeriod, spans: list[Span], used_be
     for span in spans:
         price = span.price
         if policy == "prorate":
-            by = "second" if contract.proration == "none" else contract.proration
-            price = scaled(price, share(contract.calendar, period, span.start, span.end, by))
+            price = scaled(price, _part(contract, period, span))
         found.append(Piece(price, span.plan, span.place, span.start, span.start, span.end))
     return found
+
+
+def _part(contract: Contract, period: BillingPeriod, span: Span) -> Fraction:
+    """The share of tiers: by day where the contract prorates by day, but for a span within one day."""
+    by_day = contract.proration == "day" and share(contract.calendar, period, span.start, span.end, "day")
+    return by_day or share(contract.calendar, period, span.start, span.end, "second")
 
 
 def scaled(price: Price, part: Fraction) -> Price:
