@@ -181,7 +181,8 @@ def test_an_instant_that_a_meters_windows_cannot_split_is_refused(
         ('add_on = [{ plan = "extra", from = 2026-03-16T05:00:00Z }]', "1h"),
         (
             'minimum = 5\nproration = "day"\ncommitment = [{ id = "c", kind = "committed", amount = 9,'
-            ' every = "period", rollover_max = 3 }]\ncredit = [{ id = "k", amount = "1.50", counts = "before_minimum" }]\n'
+            ' every = "period", rollover_max = 3 }]\n'
+            'credit = [{ id = "k", amount = "1.50", counts = "before_minimum" }]\n'
             'coupon = [{ id = "o", percent_off = "12.5", prices = ["p"] }]',
             "1h",
         ),
