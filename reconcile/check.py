@@ -23,7 +23,8 @@ from reconcile.tables import Tables
 from sinks.clickhouse import reader
 from sinks.topics import partition_count, topic_id
 
-PATIENCE_S = 15.0  # for rows on their way: longer than a checkpoint, an insert and a rating take together
+PATIENCE_S = 15.0  # for rows on their way: longer than a checkpoint and an insert take together
+RATED_PATIENCE_S = 5.0  # longer than processing.rate_interval_ms while there is no more to read, and an insert
 _LOOK_S = 0.5
 _HOUR_MS = 3_600_000
 
@@ -214,7 +215,7 @@ class Check:
             return
         since_ms = max(one.since_ms for one in self._begins.values())
         since = date.min if since_ms == BEGIN_MS else _month_after(since_ms)
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + RATED_PATIENCE_S
         while True:
             trial = Outcome()
             self._rates.compare(self._client, trial, since)
@@ -233,7 +234,7 @@ class Check:
     # -- evidence
 
     def _find_evidence(self, most: int, counted: Counted) -> None:
-        chosen = self.outcome.differences[:most]
+        chosen = self.outcome.sample(most)
         for partition in range(self.partitions):
             evidence = Evidence(partition, chosen)
             if evidence.wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import chain, zip_longest
 from typing import Any
 
 import msgspec
@@ -69,6 +70,14 @@ class Outcome:
         self.count += 1
         if len(self.differences) < KEPT_MAX:
             self.differences.append((difference, trail))
+
+    def sample(self, most: int) -> list[tuple[Difference, Trail | None]]:
+        """The first of each kind in turn, so that many of one kind do not hide another."""
+        kinds: dict[tuple[str, str], list[tuple[Difference, Trail | None]]] = {}
+        for one in self.differences:
+            kinds.setdefault((one[0].place, one[0].what), []).append(one)
+        turns = chain.from_iterable(zip_longest(*kinds.values()))
+        return [one for one in turns if one is not None][:most]
 
     def leave_out(self, statement: str) -> None:
         """Something was not checked, and the person must know."""

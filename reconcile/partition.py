@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from config.catalogue import BEGIN_MS, END_MS, Catalogue, Meter
 from config.settings import Settings
@@ -13,21 +13,19 @@ from reconcile.compare import (
     StoredRow,
     Usage,
     compare_counts,
-    compare_identities,
     compare_letters,
     counts_of,
-    named,
 )
-from reconcile.differences import Difference, Outcome, Trail, differing
+from reconcile.differences import Outcome
 from reconcile.log import Message
 from reconcile.reader import NotUnderstood
 from reconcile.recount import Letter, MeterKey, Recount, WindowKey
+from reconcile.redis_side import RedisSide
 from reconcile.states import Row, State
 from reconcile.tables import Tables
 
 CLOSED_MAX = 200_000  # partials of closed windows kept before they are compared and forgotten: about 100 MB
 _STEP = 2_000  # messages between two looks at memory
-_HOUR_MS = 3_600_000
 
 Take = Callable[[WindowKey, State], None]
 
@@ -65,7 +63,7 @@ class PartitionCheck:
         self.recount = Recount(catalogue, settings.limits, settings.processing.skew_ms, since_ms)
         self.recount.offset = start
         self.broken = ""  # why nothing more can be counted
-        self._catalogue, self._tables, self._outcome, self._start = catalogue, tables, outcome, start
+        self._catalogue, self._tables, self._outcome = catalogue, tables, outcome
         self._take = take
         self._meters: dict[MeterKey, Meter] = {(one.id, one.version): one for one in catalogue.meters}
         self._done_ms = dict.fromkeys(self._meters, since_ms)  # windows that start before it are compared
@@ -153,74 +151,21 @@ class PartitionCheck:
     def _compare_ledger(self, frozen: Frozen) -> None:
         assert frozen.ledger is not None
         offset, found = frozen.ledger
-        if self._start == 0:
+        if self.since_ms == BEGIN_MS:
             compare_counts(self._outcome, "ledger", self.partition, offset, counts_of(self.recount), found)
 
     def _compare_redis(self, frozen: Frozen) -> None:
         assert frozen.redis_offset is not None
         assert frozen.head is not None
         counts, hours = frozen.head
-        if self._start == 0:
+        if self.since_ms == BEGIN_MS:
             compare_counts(self._outcome, "redis", self.partition, frozen.redis_offset, counts_of(self.recount), counts)
-        recount = self.recount
-        late = max((one.lateness_ms for one in self._catalogue.events), default=0)
-        first_hour = max((recount.clock_ms - late) // _HOUR_MS, -(-self.since_ms // _HOUR_MS))
-
-        def within(hour: int) -> bool:
-            return hour >= first_hour
-
-        if frozen.held is not None:
-            compare_identities(self._outcome, self.partition, recount.hours, frozen.held.hours(), within)
-            self._compare_partials(frozen.held)
+        side = RedisSide(self._outcome, self._catalogue, self.partition, self.recount, self.since_ms)
+        if frozen.held is None:
+            side.compare_numbers(hours)
             return
-        mine = {f"hour {hour}": len(ids) for hour, ids in recount.hours.items() if within(hour)}
-        theirs = {f"hour {hour}": count for hour, count in hours.items() if within(hour)}
-        expected, found = differing(mine | {name: mine.get(name, 0) for name in theirs}, theirs)
-        if expected:
-            what = "the numbers of identities differ"
-            self._outcome.differ(
-                Difference(place="redis", what=what, partition=self.partition, expected=expected, found=found)
-            )
-
-    def _compare_partials(self, held: Held) -> None:
-        """Open partials must be there and equal; a closed one may be gone, as it is acknowledged."""
-        seen: set[tuple[WindowKey, int]] = set()
-        for one in held.rows():
-            if one.key not in self._meters or one.start_ms < self.since_ms:
-                continue
-            window: WindowKey = (*one.key, one.series, one.start_ms)
-            state = self.recount.windows[one.key].get(one.start_ms, {}).get(one.series)
-            if state is None and one.start_ms < self._done_ms[one.key]:
-                continue  # compared with ClickHouse, and forgotten here
-            self._outcome.compared["partials"] += 1
-            wanted = dict(state.rows()).get(one.chunk) if state is not None else None
-            found = Row(*one[4:])
-            if wanted != found:
-                self._differ_partial("a partial differs" if wanted else "a partial of no event", window, wanted, found)
-            seen.add((window, one.chunk))
-        for window, state in self.recount.states():
-            if window[3] + self._meters[window[:2]].window_ms <= self.recount.open_since_ms(window[:2]):
-                continue
-            for chunk, row in state.rows():
-                if (window, chunk) not in seen:
-                    self._differ_partial("a partial is missing", window, row, None)
-
-    def _differ_partial(self, what: str, window: WindowKey, wanted: Row | None, found: Row | None) -> None:
-        mine: Any = None if wanted is None else wanted._asdict()
-        theirs: Any = None if found is None else found._asdict()
-        if mine is not None and theirs is not None:
-            mine, theirs = differing(mine, theirs)
-        self._outcome.differ(
-            Difference(
-                place="redis",
-                what=what,
-                partition=self.partition,
-                expected=mine,
-                found=theirs,
-                **named(self._catalogue, window),
-            ),
-            Trail(self.partition, key=window),
-        )
+        side.compare_identities(frozen.held.hours())
+        side.compare_partials(frozen.held, self._done_ms)
 
     # -- ClickHouse
 
@@ -230,7 +175,7 @@ class PartitionCheck:
         self._compare_owed()
         for key in self._meters:
             self._compare_closed(key)
-            self._compare_open(key)
+        self._compare_open()
         if later_rounds:
             self._rows_from = self.recount.offset
 
@@ -254,26 +199,34 @@ class PartitionCheck:
                 if self._take is not None:
                     self._take((*key, series, start), state)
         usage = self._usage(key)
-        usage.compare(
-            expected, self._tables.usage(self.partition, self._meters[key], first, last), None, self._acknowledged
-        )
+        usage.compare(expected, self._stored([key], first, last).get(key, ()), None, self._acknowledged)
         self._done_ms[key] = last
         self._owed[key] |= usage.behind
 
-    def _compare_open(self, key: MeterKey) -> None:
-        expected: dict[RowKey, Row] = {}
+    def _stored(
+        self, keys: Iterable[MeterKey], from_ms: int, to_ms: int = END_MS, offset: int = 0
+    ) -> dict[MeterKey, list[StoredRow]]:
+        found: dict[MeterKey, list[StoredRow]] = {}
+        for key, row in self._tables.usage(self.partition, [self._meters[key] for key in keys], from_ms, to_ms, offset):
+            found.setdefault(key, []).append(row)
+        return found
+
+    def _compare_open(self) -> None:
         least = self._rows_from
-        for start, window in self.recount.windows[key].items():
-            for series, state in window.items():
-                if state.offset >= least:
-                    rows = state.rows()
-                    expected.update(((start, series, chunk), row) for chunk, row in rows if row.offset >= least)
-        usage = self._usage(key)
-        found = self._tables.usage(self.partition, self._meters[key], self._done_ms[key], END_MS, least)
-        usage.compare(expected, found, self.recount.offset, self._acknowledged)
-        self._owed[key] |= usage.behind
-        for at, stored in usage.ahead.items():
-            self._ahead.setdefault(stored.row.offset, []).append((key, at, stored))
+        found = self._stored(self._meters, min(self._done_ms.values(), default=0), offset=least)
+        for key, windows in self.recount.windows.items():
+            expected: dict[RowKey, Row] = {}
+            for start, window in windows.items():
+                for series, state in window.items():
+                    if state.offset >= least:
+                        rows = state.rows()
+                        expected.update(((start, series, chunk), row) for chunk, row in rows if row.offset >= least)
+            usage = self._usage(key)
+            stored = [row for row in found.pop(key, ()) if row.start_ms >= self._done_ms[key]]
+            usage.compare(expected, stored, self.recount.offset, self._acknowledged)
+            self._owed[key] |= usage.behind
+            for at, row in usage.ahead.items():
+                self._ahead.setdefault(row.row.offset, []).append((key, at, row))
 
     def _compare_owed(self) -> None:
         """Rows that were not acknowledged at the last look."""
@@ -281,7 +234,7 @@ class PartitionCheck:
             if not owed:
                 continue
             starts = [start for start, _, _ in owed]
-            found = self._tables.usage(self.partition, self._meters[key], min(starts), max(starts) + 1)
+            found = self._stored([key], min(starts), max(starts) + 1).get(key, ())
             there = {(one.start_ms, one.series, one.chunk): one for one in found}
             # A newer one than the row that was owed is compared for itself, where its own offset is.
             newer = {at for at, row in owed.items() if at in there and there[at].row.offset > row.offset}

@@ -81,17 +81,18 @@ class _Codec:
 
     def __init__(self, form: Form) -> None:
         self.form = form
+        self._one_field: dict[str, Any] = {}  # name -> a struct of this field alone
         if form == "JSON":
             self.whole: Any = msgspec.json.Decoder(_Whole, float_hook=values.json_number).decode
             self.any: Any = msgspec.json.Decoder(Any, float_hook=values.json_number).decode
             self.apart: Any = msgspec.json.Decoder(_Apart).decode
-            self.fields: Any = msgspec.json.Decoder(dict[str, Raw]).decode
+            self._decode: Any = msgspec.json.decode
             self.parts: Any = msgspec.json.Decoder(list[Raw]).decode
         else:
             self.whole = msgspec.msgpack.Decoder(_Whole).decode
             self.any = msgspec.msgpack.Decoder(Any).decode
             self.apart = msgspec.msgpack.Decoder(_Apart).decode
-            self.fields = msgspec.msgpack.Decoder(dict[str, Raw]).decode
+            self._decode = msgspec.msgpack.decode
             self.parts = msgspec.msgpack.Decoder(list[Raw]).decode
 
     def one(self, raw: Raw) -> Any:
@@ -103,14 +104,20 @@ class _Codec:
         except _FAULTS:
             return Fault("cannot be read")
 
-    def object(self, raw: Raw) -> Any:
-        """An object's fields by themselves, None for nothing, else a Fault."""
+    def field(self, raw: Raw, name: str) -> Any:
+        """One field of an object, unread; None where there is none, a Fault where it is no object.
+
+        Other fields, and their names, may hold anything: nobody reads them.
+        """
         if not raw or bytes(raw) in (b"null", b"\xc0"):
             return None
+        if name not in self._one_field:
+            self._one_field[name] = msgspec.defstruct("OneField", [("it", Raw, _MISSING)], rename={"it": name})
         try:
-            return {name: _Unread(self, value) for name, value in self.fields(raw).items()}
+            found = self._decode(raw, type=self._one_field[name]).it
         except _FAULTS:
             return Fault("no object")
+        return _Unread(self, found) if found else None
 
 
 class _Unread(NamedTuple):
@@ -179,7 +186,7 @@ class Reader:
             except _FAULTS:
                 return Refused(raw, "no object that can be read")
             parts = {name: codec.one(getattr(fields, name)) for name in _ATTRIBUTES}
-            found = _Whole(**parts, data=codec.object(fields.data))
+            found = _Whole(**parts, data=_Unread(codec, fields.data))
         try:
             return self._checked(found, raw, timestamp_ms, codec is self._packed)
         except Unfit as unfit:
@@ -220,10 +227,11 @@ def paths_of(meter: Meter) -> tuple[str, ...]:
 
 def _look(data: Any, names: tuple[str, ...], packed: bool) -> Any:
     for name in names:
-        if data.__class__ is _Unread:
-            data = data.codec.object(data.raw)
         if data is None or data.__class__ is Fault:
             return data
+        if data.__class__ is _Unread:
+            data = data.codec.field(data.raw, name)
+            continue
         if data.__class__ is not dict or (packed and not all(key.__class__ is str for key in data)):
             return Fault("lies in something that is no object")
         data = data.get(name)

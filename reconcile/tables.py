@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +12,7 @@ from xxhash import xxh3_128_intdigest
 
 from config.catalogue import BEGIN_MS, END_MS, Meter
 from reconcile.compare import StoredLetter, StoredRow
-from reconcile.recount import COUNTS
+from reconcile.recount import COUNTS, MeterKey
 from reconcile.states import Row
 
 _PLACES = {"late": "late_events", "dead-letter": "dead_letters"}
@@ -44,34 +44,31 @@ class Tables:
         return [(row[0], row[1], row[2], row[3]) for row in self._rows(query, {})]
 
     def usage(
-        self, partition: int, meter: Meter, from_ms: int = BEGIN_MS, to_ms: int = END_MS, offset: int = 0
-    ) -> Iterator[StoredRow]:
+        self, partition: int, meters: Iterable[Meter], from_ms: int = BEGIN_MS, to_ms: int = END_MS, offset: int = 0
+    ) -> Iterator[tuple[MeterKey, StoredRow]]:
         """Rows of windows that start in [from_ms, to_ms), the newest version of each, if its offset is high enough."""
+        by_key = {(one.id, one.version): one for one in meters}
         first, last = _CALENDAR_MS
-        members = "members" if meter.aggregation == "unique" else "[]"
-        query = f"""SELECT toUnixTimestamp64Milli(window_start) AS at, subject, dims, chunk, account, offset, events,
-                sum_hi, sum_lo, min, max, latest_value, latest_time_us, latest_id_hi, latest_id_lo, {members} AS held,
-                aggregation != {{aggregation:String}} OR precision != {{precision:UInt8}} OR generation != 0
-                OR toUnixTimestamp64Milli(window_end) - at != {{size:Int64}} AS odd
+        members = "members" if any(one.aggregation == "unique" for one in by_key.values()) else "[]"
+        query = f"""SELECT meter, meter_version, subject, dims, toUnixTimestamp64Milli(window_start) AS at, chunk,
+                account, offset, events, sum_hi, sum_lo, min, max, latest_value, latest_time_us, latest_id_hi, latest_id_lo,
+                {members} AS held, aggregation, precision, toUnixTimestamp64Milli(window_end) - at, generation
             FROM usage_rows FINAL
-            WHERE topic = {{topic:String}} AND partition = {{partition:Int32}} AND meter = {{meter:String}}
-                AND meter_version = {{version:UInt32}}
+            WHERE topic = {{topic:String}} AND partition = {{partition:Int32}} AND meter IN {{meters:Array(String)}}
                 AND window_start >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC')
                 AND window_start < fromUnixTimestamp64Milli({{last:Int64}}, 'UTC')
                 AND offset >= {{offset:UInt64}}"""
         parameters = {
             "partition": partition,
-            "meter": meter.id,
-            "version": meter.version,
-            "aggregation": meter.aggregation,
-            "precision": meter.precision,
-            "size": meter.window_ms,
+            "meters": sorted({meter for meter, _ in by_key}),
             "first": max(from_ms, first),
             "last": min(to_ms, last),
             "offset": max(offset, 0),
         }
         for row in self._rows(query, parameters):
-            yield _stored(meter, row)
+            meter = by_key.get((row[0], row[1]))
+            if meter is not None:
+                yield (row[0], row[1]), _stored(meter, row[2:])
 
     def letters(self, partition: int, first: int, last: int) -> dict[str, Iterator[StoredLetter]]:
         """Late events and dead letters of messages with first <= offset < last."""
@@ -94,8 +91,8 @@ class Tables:
 
 
 def _stored(meter: Meter, row: Any) -> StoredRow:
-    at, subject, dims, chunk, account, offset, events, sum_hi, sum_lo, low, high, latest = row[:12]
-    time_us, id_hi, id_lo, members, odd = row[12:]
+    subject, dims, at, chunk, account, offset, events, sum_hi, sum_lo, low, high, latest = row[:12]
+    time_us, id_hi, id_lo, members, *fixed = row[12:]
     picked = {"min": low, "max": high, "latest": latest}
     value = picked.pop(meter.aggregation, 0)
     return StoredRow(
@@ -112,7 +109,8 @@ def _stored(meter: Meter, row: Any) -> StoredRow:
             (id_hi << 64) | id_lo,
             frozenset(members) if chunk else None,
         ),
-        odd=bool(odd) or any(picked.values()),  # numbers that the aggregation does not have must be zero
+        # Numbers that the aggregation does not have must be zero, and partials have one generation only.
+        odd=any(picked.values()) or fixed != [meter.aggregation, meter.precision, meter.window_ms, 0],
     )
 
 

@@ -115,7 +115,7 @@ def exit_code(outcome: "Outcome") -> int:
 
 def document(outcome: "Outcome", show: int) -> dict[str, Any]:
     """The stable shape for scripts."""
-    found: list[Any] = [msgspec.to_builtins(difference) for difference, _ in outcome.differences[:show]]
+    found: list[Any] = [msgspec.to_builtins(difference) for difference, _ in outcome.sample(show)]
     return {
         "equal": not outcome.count,
         "differences_found": outcome.count,
@@ -127,7 +127,7 @@ def document(outcome: "Outcome", show: int) -> dict[str, Any]:
 
 def tell(outcome: "Outcome", show: int) -> None:
     """For people: each difference on a few lines, then what was compared, and what not."""
-    for difference, _ in outcome.differences[:show]:
+    for difference, _ in outcome.sample(show):
         print("\n".join(lines(difference)))
     if outcome.count > show:
         say(f"and {outcome.count - min(show, len(outcome.differences)):,} more; --show takes a larger number")

@@ -306,7 +306,7 @@ def test_i7_the_log_of_numbers_is_rewritten_before_it_is_mostly_superseded() -> 
 
 
 def test_i7_no_piece_of_a_rewrite_is_larger_than_asked() -> None:
-    folded, snapshot = saved()
+    folded, _ = saved()
     packs = list(sequence_log.pieces(folded.sequences, 100))
     assert len(packs) > 8
     assert max(len(encode_frame([pack])) for pack in packs) < 300
