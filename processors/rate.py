@@ -66,6 +66,7 @@ class Rater:
         self._aggregation = {meter.id: meter.aggregation for meter in catalogue.meters}
         self._gauges = frozenset(meter for meter, kind in self._aggregation.items() if kind == "gauge")
         prices = [price for plan in catalogue.plans for price in plan.price]
+        prices += [override.price for contract in catalogue.contracts for override in contract.override]
         closer = frozenset().union(*(meters_of(price) for price in prices if self._looks_closer(price)))
         carrying = frozenset().union(*(meters_of(price) for price in prices if carries(price)))
         self._carried = self._gauges | carrying  # their usage goes on while nothing happens

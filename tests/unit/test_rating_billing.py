@@ -165,7 +165,7 @@ def test_i6_the_charges_of_windows_and_the_opening_add_up_to_the_price(
 ) -> None:
     made, tariff = agreed
     for held in spans(timeline(made, tariff.versions), NOVEMBER).values():
-        for piece in pieces(made, NOVEMBER, held, used_before=False):
+        for piece in pieces(made, NOVEMBER, held, used_before=False, through=NOVEMBER.end):
             if piece.price.meter is not None:
                 mine = usage_of(piece, used)
                 charges = list(window_charges(piece, mine, NOVEMBER))
@@ -438,6 +438,24 @@ def test_a_matrix_is_drawn_down_and_prorated_like_any_price_and_its_gaps_are_unr
     assert (line.values, str(line.amount)) == ({"zone": "x"}, "13.00")  # 5 at 1 and 4 at 2, as half a period is left
     assert terms_of(rated) == [("prepaid", "-8.00"), ("overage_premium", "0.50")]
     assert [(row.values, row.quantity) for row in rated.unrated] == [({"zone": "y"}, 3)]
+
+
+def test_the_cost_of_a_pool_is_given_back_by_usage_to_the_cent() -> None:
+    tiers = [{"up_to": 100, "unit_amount": "0"}, {"unit_amount": "40"}]
+    pool = read_price({"id": "p", "model": "graduated", "meter": "m", "tiers": tiers, "allocate_by": "zone"})
+    made, tariff = contract(pool)
+    usage = [used(1, "62.5", zone="a"), used(2, "41.25", zone="b"), used(3, "11.25", zone="c")]
+    (line,) = period_document(rate_period(made, usage, tariff, OPENING))["lines"]
+    assert line["allocated"] == {"a": "326.09", "b": "215.22", "c": "58.69"}
+
+
+def test_nothing_is_carried_beyond_the_instant_up_to_which_usage_is_known() -> None:
+    rollup = {"every": "1h", "over": "sum", "missing": "carry"}
+    price = read_price({"id": "p", "model": "per_unit", "meter": "m", "unit_amount": "1", "rollup": rollup})
+    made, tariff = contract(price)
+    for hours, owed in ((10, "27.00"), (720, "2157.00")):  # 3 in each hour from the second on
+        rated = rate_period(made, [used(1, 3)], tariff, OPENING, through=START + hours * HOUR)
+        assert str(rated.total) == owed
 
 
 def test_a_rollup_is_drawn_when_it_is_known_at_the_end() -> None:
