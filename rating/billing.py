@@ -18,10 +18,9 @@ from rating.openings import Invoiced, Opening
 from rating.pools import allocated, span_shares
 from rating.prices import Flat, Price, Recurring, explain, meters_of, price_amount
 from rating.proration import prorated
-from rating.rate import Tariff
 from rating.rated import RatedLine, RatedPeriod, UnratedRow
 from rating.settlement import covers, settle
-from rating.timeline import Span, clipped, spans, timeline
+from rating.timeline import Catalogue, Span, clipped, spans, timeline
 from rating.totals import Total
 from rating.unrated import priced_times, unrated_rows
 from rating.usage import Part, Priced
@@ -30,7 +29,7 @@ from rating.usage import Part, Priced
 def rate_period(
     contract: Contract,
     totals: Sequence[Total],
-    catalogue: Tariff,
+    catalogue: Catalogue,
     opening: Opening,
     *,
     through: datetime | None = None,
@@ -83,7 +82,7 @@ def rate_period(
 def rate_contract(
     contract: Contract,
     totals: Sequence[Total],
-    catalogue: Tariff,
+    catalogue: Catalogue,
     end: datetime,
     opening: Opening | None = None,
     *,

@@ -18,7 +18,7 @@ from rating.charges import ms, price_piece, usage_of, window_charges
 from rating.commitments import Charge, Commitment, Drawdown, Left, Term, draw
 from rating.contracts import AddOn, Change, Contract, Override
 from rating.coupons import Coupon
-from rating.credits import Credit, in_order_of_use
+from rating.credits import Credit, in_order_of_use, pay
 from rating.invoices import period_document
 from rating.money import round_money
 from rating.openings import Opening
@@ -172,6 +172,28 @@ def test_i6_the_charges_of_windows_and_the_opening_add_up_to_the_price(
                 priced = price_piece(piece, mine, NOVEMBER, steps=False)
                 assert exact([charge.amount for charge in charges]) == Fraction(priced.amount)
                 assert all(piece.start <= charge.at < piece.end for charge in charges)
+
+
+def test_i6_catches_windows_without_their_opening() -> None:
+    made, tariff = contract(PerUnit("p", "m", "1", minimum_amount="100"))
+    (held,) = spans(timeline(made, tariff.versions), NOVEMBER).values()
+    (piece,) = pieces(made, NOVEMBER, held, used_before=False, through=NOVEMBER.end)
+    mine = [used(1, 20), used(2, 40)]
+    opening, *rest = window_charges(piece, mine, NOVEMBER)
+    assert price_piece(piece, mine, NOVEMBER, steps=False).amount == opening.amount == 100
+    assert exact([charge.amount for charge in rest]) == 0
+
+
+@given(st.lists(st.integers(1, 50), max_size=5), st.decimals(-50, 300, places=2), st.data())
+def test_credits_never_pay_more_than_is_due_nor_more_than_they_hold(
+    amounts: list[int], due: Decimal, data: st.DataObject
+) -> None:
+    credits = [Credit(id=str(n), amount=amount, counts="after_minimum") for n, amount in enumerate(amounts)]
+    left = {c.id: data.draw(st.decimals(0, Decimal(c.amount), places=2)) for c in credits[::2]}
+    paid = pay(due, credits, left, NOVEMBER.end)
+    assert all(0 < amount <= left.get(credit.id, Decimal(credit.amount)) for credit, amount in paid)
+    held = exact([left.get(credit.id, Decimal(credit.amount)) for credit in credits])
+    assert exact([amount for _, amount in paid]) == min(max(Fraction(due), Fraction(0)), held)
 
 
 @settings(deadline=None, max_examples=60)
