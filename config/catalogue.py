@@ -16,6 +16,7 @@ from rating.contracts import Account, Contract
 from rating.plans import Plan
 from rating.prices import Id
 from rating.rate import Tariff
+from rating.timeline import Versions
 
 Aggregation = Literal["sum", "count", "min", "max", "avg", "latest", "unique", "gauge"]
 Window = Literal["1m", "5m", "15m", "1h", "1d"]
@@ -117,6 +118,11 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):  # dict: room for the c
 
     def tariff(self) -> Tariff:
         return self._tariff
+
+    @property
+    def versions(self) -> Versions:
+        """The versions of each plan, ascending: what `rating.rate_period` asks of a catalogue."""
+        return self._tariff.versions
 
     @cached_property
     def mappings(self) -> dict[str, tuple[tuple[int, str], ...]]:
