@@ -76,6 +76,8 @@ class MeterStage:
 
     def _take_over(self, partitions: list[int]) -> dict[int, int]:
         self._marks.forget()
+        if partitions:
+            self._marks.agree(partitions, self._say, self._pulse)
         starts = {}
         for partition in partitions:
             slot = self._services.slot(self._topic_id, partition)

@@ -59,7 +59,7 @@ def publish(*, place: Where) -> int:
         raise UsageError(f"this may not be published:\n{lines}\nMend {place.config} and try again.")
     for line in found.lines:
         say(f"  {line}")
-    _copy(config, found.catalogue)
+    copy_catalogue(config, found.catalogue)
     generation = found.catalogue.generation
     if found.lines:
         say(f"published generation {generation}: {_count(found.catalogue)}")
@@ -100,7 +100,7 @@ def document(catalogue: "Catalogue") -> dict[str, Any]:
     return plain
 
 
-def _copy(config: "Config", catalogue: "Catalogue") -> None:
+def copy_catalogue(config: "Config", catalogue: "Catalogue") -> None:
     """For analysts. Repeated by every publish, so that one that was cut short is made good by the next."""
     from sinks.catalogue_topic import catalogue_rows
     from sinks.clickhouse import ClickHouseSink
