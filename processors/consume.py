@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from config.settings import Kafka
+from sinks.topics import connection
 
 Assigned = Callable[[list[int]], dict[int, int]]  # partitions taken -> the offset to read each from
 Dropped = Callable[[list[int]], None]
@@ -28,7 +29,7 @@ class PartitionConsumer:
         session_ms = settings.session_timeout_ms
         self._consumer = Consumer(
             {
-                "bootstrap.servers": settings.bootstrap,
+                **connection(settings),
                 "group.id": group,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": session_ms,

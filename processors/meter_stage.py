@@ -50,7 +50,7 @@ class MeterStage:
         kafka, self._processing = settings.kafka, settings.processing
         self._topic_id = topic_id(kafka, kafka.events_topic)
         self._ends_trusted = ends_are_trusted(kafka)
-        self._redis = connect(settings.redis.url)
+        self._redis = connect(settings.redis.url, settings.redis.timeout_ms / 1000)
         self._producer = DurableProducer(kafka)
         self._sink = ClickHouseSink(settings.clickhouse, rows_max=settings.limits.sink_rows_max)
         self._window_partitions = partition_count(kafka, kafka.windows_topic)

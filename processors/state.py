@@ -61,7 +61,7 @@ class Slot(Protocol):
         """Forget a damaged state, as its owner. FencedError, Retryable."""
 
 
-def connect(url: str, timeout_s: int = 10) -> redis.Redis:
+def connect(url: str, timeout_s: float = 10) -> redis.Redis:
     """A client that never repeats a command by itself: only we know what a repeat would mean."""
     return redis.Redis.from_url(
         url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout_s, socket_connect_timeout=timeout_s

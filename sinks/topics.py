@@ -20,9 +20,14 @@ _ANY_BYTES = 1_000_000_000  # librdkafka's highest: the topic decides what it ta
 _NEVER = 2**63  # above every offset
 
 
+def connection(settings: Kafka) -> dict[str, Any]:
+    """What every client of ours needs to know of the brokers."""
+    return {"bootstrap.servers": settings.bootstrap, "socket.timeout.ms": settings.socket_timeout_ms}
+
+
 def admin(settings: Kafka) -> AdminClient:
     """An admin client that says nothing on stderr while a broker is away; its calls raise instead."""
-    return AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 2})
+    return AdminClient({**connection(settings), "log_level": 2})
 
 
 def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[int, dict[str, str]]]:
@@ -98,7 +103,7 @@ class DurableProducer:
         self._failed: KafkaError | None = None
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.bootstrap,
+                **connection(settings),
                 "enable.idempotence": True,  # acks=all, in order, no doubles by the client's own retries
                 "compression.type": "lz4",
                 "linger.ms": 5,
@@ -148,7 +153,7 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.bootstrap,
+            **connection(settings),
             "group.id": f"{settings.group}-reader",  # required by the client; never joined, nothing is committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,
