@@ -34,6 +34,7 @@ from processors.partials import DamagedError
 from processors.patience import patiently
 from processors.state import FencedError, RedisSlot, connect
 from sinks.clickhouse import ClickHouseSink
+from sinks.errors import Retryable
 from sinks.topics import DurableProducer, ends_are_trusted, partition_count, topic_id
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -86,7 +87,7 @@ class MeterStage:
                 starts[partition] = patiently(owner.begin, self._say, self._pulse)
             except FencedError as error:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
-            self._check_end(partition, starts[partition])
+            patiently(partial(self._check_end, partition, starts[partition]), self._say, self._pulse)
             self._owners[partition] = owner
         return starts
 
@@ -221,7 +222,8 @@ class MeterStage:
                     patiently(ask, self._say, self._pulse)
                 except FencedError as error:
                     raise LostPartitionError(f"partition {partition}: {error}") from error
-            self._check_end(partition, owner.state.offset)
+            with suppress(Retryable):  # the broker is away, and the consumer says so itself
+                self._check_end(partition, owner.state.offset)
 
     # -- waiting without leaving the group
 

@@ -13,6 +13,16 @@ from sinks.errors import Retryable
 
 _RETRY_MS = 500
 _REQUEST_S = 30
+# Retriable, though the client does not always say so.
+_PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._UNKNOWN_PARTITION,  # of a topic that was there: the broker does not know it yet
+    }
+)
 _LISTEN_S = 0.1  # `consume` waits this long for a full batch, even when the end has been reached
 _DAY_MS = 86_400_000
 _LETTER_BYTES_MAX = 2 * 2**20  # a refused message of 1 MiB, Kafka's default, is 1.4 MiB as a letter: base64 in JSON
@@ -23,6 +33,14 @@ _NEVER = 2**63  # above every offset
 def connection(settings: Kafka) -> dict[str, Any]:
     """What every client of ours needs to know of the brokers."""
     return {"bootstrap.servers": settings.bootstrap, "socket.timeout.ms": settings.socket_timeout_ms}
+
+
+def passing(error: KafkaException) -> Retryable | None:
+    """What to raise instead where the broker is only away, or has only just started."""
+    kind = error.args[0]
+    if not kind.retriable() and kind.code() not in _PASSING:
+        return None
+    return Retryable(f"Kafka: {kind}; is the broker up? see `tollstream doctor`", _RETRY_MS)
 
 
 def admin(settings: Kafka) -> AdminClient:

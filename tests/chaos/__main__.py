@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-from tests.chaos.drill import drill
+from tests.chaos.drill import AskedToStop, drill
 from tests.chaos.faults import FAULTS, schedule
+
+
+def told_to_stop(*_: object) -> NoReturn:
+    raise AskedToStop("told to stop by SIGTERM")
 
 
 def main() -> int:
@@ -28,6 +34,7 @@ def main() -> int:
     plan = schedule(given.faults, random.Random(given.seed))
     if given.only:
         plan = [(FAULTS[given.only[n % len(given.only)]],) for n in range(given.faults)]
+    signal.signal(signal.SIGTERM, told_to_stop)
     report = drill(plan, given.seed, given.report, lambda text: print(text, flush=True), given.keep)
     print("\n".join(["", *report.summary()]), flush=True)
     if report.differences:

@@ -18,6 +18,7 @@ from sinks.catalogue_topic import publish_catalogue
 from sinks.clickhouse import ClickHouseSink
 from sinks.topics import admin, create_topics
 from stack.apache_kafka import version
+from stack.errors import StackError
 from tests.chaos.check import Checker
 from tests.chaos.faults import Fault, World
 from tests.chaos.proxy import Network
@@ -100,12 +101,17 @@ def drill(plan: Sequence[tuple[Fault, ...]], seed: int, path: Path | None, say: 
                     report.write(path)
             else:
                 report.ended = "done"
-    except (ServiceError, UndeliveredError, AssertionError) as error:
+    except (ServiceError, UndeliveredError, StackError, AssertionError, AskedToStop) as error:
         report.ended = f"could not go on: {error}"
-    report.duration_s = time.monotonic() - began
-    if path is not None:
-        report.write(path)
+    finally:
+        report.duration_s = time.monotonic() - began
+        if path is not None:
+            report.write(path)
     return report
+
+
+class AskedToStop(BaseException):
+    """Not an Exception: nothing on the way may take it for a fault."""
 
 
 def _begin(traffic: Traffic, checker: Checker) -> None:
@@ -135,6 +141,9 @@ def one(
         raise ServiceError(f"a service ended, and nobody ended it: {reason}")
     if recovery is None:
         differences.insert(0, "what was sent never arrived")
+    notes = [f"{site.name}: {note}" for site in world.sites.values() for note in site.notes()]
+    if differences:
+        notes += [f"{name}: {site.tally}" for name, site in world.sites.items()]
     return Row(
         number=number,
         fault=" + ".join(fault.name for fault in faults),
@@ -143,6 +152,6 @@ def one(
         lasted_s=round(lasted, 2),
         recovery_s=None if recovery is None else round(recovery, 2),
         differences=differences,
-        notes=[f"{site.name}: {note}" for site in world.sites.values() for note in site.notes()],
+        notes=notes,
         events=traffic.truth.consumed,
     )
