@@ -31,8 +31,8 @@ Differences = list[str]
 class Checker:
     """Asks ClickHouse directly, not through a link."""
 
-    def __init__(self, settings: ClickHouse, traffic: Traffic) -> None:
-        self._settings, self._traffic = settings, traffic
+    def __init__(self, settings: ClickHouse, traffic: Traffic, settle_s: float) -> None:
+        self._settings, self._traffic, self._settle_s = settings, traffic, settle_s
         self._client: Client | None = None
 
     def recovered(self) -> float | None:
@@ -46,10 +46,10 @@ class Checker:
         return None
 
     def differences(self) -> Differences:
-        """Of everything since the start of the run. The traffic pauses until all is equal, or SETTLE_S have passed."""
+        """Of all since the run began. The traffic pauses until there are none, or `settle_s` have passed."""
         with self._traffic.paused() as truth:
             found: Differences = ["nothing could be asked"]
-            until = time.monotonic() + SETTLE_S
+            until = time.monotonic() + self._settle_s
             expected = Expected(truth)
             while found and time.monotonic() < until:
                 asked = self._ask(lambda client: list(compare(client, expected)))

@@ -81,12 +81,11 @@ class Link:
             _reset(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._state == "cut":
-            _reset(writer)
-            return
-        self._writers.add(writer)
         there: asyncio.StreamWriter | None = None
         try:
+            if self._state == "cut":
+                return
+            self._writers.add(writer)
             if self._state == "silent":
                 self._silenced.add(writer)
                 await self._pump(reader, writer)
@@ -97,8 +96,8 @@ class Link:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
                 way.cancel()
-        except OSError:
-            pass  # nobody listens at the target: the caller's connection ends, as it would without us
+        except (OSError, asyncio.CancelledError):
+            pass  # nobody listens at the target, so the caller's connection ends, as it would without us; or all ends
         finally:
             for one in (writer, there):
                 if one is not None:

@@ -1,4 +1,4 @@
-"""The report: JSON for machines and a table for people, written anew after each fault, so that a run cut short has one."""
+"""The report: JSON for machines and a table for people, written anew after each fault: a run cut short has one too."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class Report(msgspec.Struct):
             if row.recovery_s is not None:
                 times[row.target].append(row.recovery_s)
         lines = [f"{'target':<36} {'times':>6} {'median s':>9} {'longest s':>10}"]
-        lines += [f"{name:<36} {len(all_):>6} {median(all_):>9.1f} {max(all_):>10.1f}" for name, all_ in sorted(times.items())]
+        lines += [
+            f"{name:<36} {len(all_):>6} {median(all_):>9.1f} {max(all_):>10.1f}" for name, all_ in sorted(times.items())
+        ]
         events = self.rows[-1].events if self.rows else 0
         lines.append(
             f"{self.faults} of {self.faults_wanted} faults, seed {self.seed}, {events:,} events, "

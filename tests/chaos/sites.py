@@ -138,5 +138,3 @@ class Site:
 def allow_many_deaths() -> None:
     """We kill more workers in a minute than accidents do; a death that is not ours stands in the report instead."""
     processors.supervise._RESTARTS_MAX = 10**6
-
-

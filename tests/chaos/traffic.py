@@ -67,7 +67,9 @@ class Traffic:
         with self._turn:
             left = self._producer.flush(FLUSH_S)
             if left or self._failed:
-                raise UndeliveredError(f"{left} messages are not in the log, {len(self._failed)} failed: {self._failed[:1]}")
+                raise UndeliveredError(
+                    f"{left} messages are not in the log, {len(self._failed)} failed: {self._failed[:1]}"
+                )
             yield self.truth
 
     def _note(self, error: Any, _message: Any) -> None:
@@ -107,7 +109,9 @@ class Traffic:
             return rng.choice(self._recent)  # the same again; late by now, perhaps
         now = START + STEP * self._number
         when = now - (rng.random() * HOUR if kind > 0.08 else LATENESS + HOUR * (1 + rng.random()))
-        when = when.replace(microsecond=self._number % 1_000_000)  # never the same twice in a window: latest has one answer
+        when = when.replace(
+            microsecond=self._number % 1_000_000
+        )  # never the same twice in a window: latest has one answer
         event = self._event(when)
         if 0.08 < kind < 0.085:
             event["type"] = "nobody"

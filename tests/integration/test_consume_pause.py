@@ -1,4 +1,4 @@
-"""A consumer that waits for something pauses its partitions; a rebalance meanwhile must not leave one paused for ever."""
+"""A consumer that waits for something pauses its partitions; no rebalance meanwhile may leave one paused for ever."""
 
 from typing import Any
 
