@@ -31,6 +31,7 @@ from processors.partials import DamagedError
 from processors.patience import patiently
 from processors.services import Services
 from processors.state import FencedError
+from sinks.errors import Retryable
 from sinks.topics import DurableProducer
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class MeterStage:
                 starts[partition] = self._patiently(owner.begin, self._pulse)
             except FencedError as error:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
-            self._check_end(partition, starts[partition])
+            self._patiently(partial(self._check_end, partition, starts[partition]), self._pulse)
             self._owners[partition] = owner
         self._same_topic()  # offsets of one topic mean nothing on another
         return starts
@@ -220,7 +221,8 @@ class MeterStage:
                     self._patiently(ask, self._pulse)
                 except FencedError as error:
                     raise LostPartitionError(f"partition {partition}: {error}") from error
-            self._check_end(partition, owner.state.offset)
+            with suppress(Retryable):  # the broker is away, and the consumer says so itself
+                self._check_end(partition, owner.state.offset)
 
     def _same_topic(self) -> None:
         now = self._services.topic_id(self._settings.kafka.events_topic)
