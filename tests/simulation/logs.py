@@ -16,7 +16,7 @@ from processors.meter import Batch
 from rating.contracts import Account, Contract
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, Package, PerUnit, Tier, Volume
-from tests.simulation.numbers import Numbers
+from tests.simulation.numbered import Numbers
 from tests.simulation.oracle import Fact, Message
 
 START = datetime(2026, 10, 31, 12, tzinfo=UTC)
