@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter
+from processors.admission import Outcome
 from processors.meter import Letter
 from processors.outputs import GENERATION, Released, WindowRow
 from processors.rate import RatedRow
-from sinks.rows import LedgerRows, LetterRows, RatedRows, UsageRows
+from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, RatedRows, UsageRows
 
 
 class _Peek(msgspec.Struct):
@@ -62,6 +63,7 @@ def usage_columns(rows: list[WindowRow], catalogue: Catalogue) -> UsageRows:
         latest_id_lo=np.array([row.id_lo for row in rows], np.uint64),
         latest_value=np.where(kinds == "latest", value, 0),
         members=[_members(row) for row in rows] if any(row.members for row in rows) else None,
+        admission=np.array([row.admission for row in rows], np.int64),
     )
 
 
@@ -87,6 +89,34 @@ def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:
         invalid=count("invalid"),
         unmetered=count("unmetered"),
         clock_ms=[one.clock_ms for one in released],
+        admitted=count("admitted"),
+        lateness_max_ms=[one.lateness_max_ms for one in released],
+        archived_since_ms=[max(one.archived_since_ms, 0) for one in released],  # no event is of before 1970
+    )
+
+
+def identity_columns(released: list[Released], topic_id: str) -> list[IdentityRows]:
+    """A batch for each hour that was closed."""
+    return [IdentityRows(topic_id, one.partition, hour, keys) for one in released for hour, keys in one.identities]
+
+
+def outcome_columns(released: list[Released], topic_id: str) -> AdmissionRows:
+    """What became of the events that came back."""
+    found: list[tuple[int, Outcome]] = [(one.partition, outcome) for one in released for outcome in one.outcomes]
+    outcomes = [outcome for _, outcome in found]
+    return AdmissionRows(
+        topic=[topic_id] * len(found),
+        partition=[partition for partition, _ in found],
+        offset=[one.admission for one in outcomes],
+        index=[one.place for one in outcomes],
+        letter_topic=[one.topic for one in outcomes],
+        letter_partition=[one.partition for one in outcomes],
+        letter_offset=[one.offset for one in outcomes],
+        letter_index=[one.index for one in outcomes],
+        verdict=[one.verdict for one in outcomes],
+        reason=[one.reason for one in outcomes],
+        identity=np.array([(one.id_hi, one.id_lo) for one in outcomes], np.uint64).reshape(-1, 2),
+        clock_ms=[one.clock_ms for one in outcomes],
     )
 
 

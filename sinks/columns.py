@@ -10,7 +10,17 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
-from sinks.rows import CatalogueRows, Integers, LedgerRows, LetterRows, Members, RatedRows, UsageRows
+from sinks.rows import (
+    AdmissionRows,
+    CatalogueRows,
+    IdentityRows,
+    Integers,
+    LedgerRows,
+    LetterRows,
+    Members,
+    RatedRows,
+    UsageRows,
+)
 
 _TIME = pa.timestamp("ms", "UTC")
 _MEMBER = pa.binary(16)
@@ -59,6 +69,11 @@ def _member_bytes(members: Members) -> bytes:
     return b"".join([member.to_bytes(16, "little") for member in members])
 
 
+def _digests(digests: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> pa.Array:
+    """UInt128 from (high, low) halves."""
+    return pa.FixedSizeBinaryArray.from_buffers(_MEMBER, len(digests), [None, pa.py_buffer(_member_bytes(digests))])
+
+
 def usage_table(rows: UsageRows) -> pa.Table:
     return pa.table(
         {
@@ -86,17 +101,53 @@ def usage_table(rows: UsageRows) -> pa.Table:
             "latest_id_lo": integers(rows.latest_id_lo, pa.uint64()),
             "latest_value": integers(rows.latest_value, pa.int64()),
             "members": _members(rows.members, len(rows.meter)),
+            "admission": integers(
+                np.zeros(len(rows.meter), np.int64) if rows.admission is None else rows.admission, pa.uint64()
+            ),
         }
     )
 
 
 def ledger_table(rows: LedgerRows) -> pa.Table:
-    counts = ("offset", "consumed", "accepted", "duplicate", "late", "invalid", "unmetered")
+    counts = ("offset", "consumed", "accepted", "duplicate", "late", "invalid", "unmetered", "admitted")
     return pa.table(
         {
             "topic": _strings(rows.topic),
             "partition": integers(rows.partition, pa.int32()),
             **{name: integers(getattr(rows, name), pa.uint64()) for name in counts},
+            "clock": _times(rows.clock_ms),
+            "lateness_max_ms": integers(rows.lateness_max_ms, pa.uint64()),
+            "archived_since": _times(rows.archived_since_ms),
+        }
+    )
+
+
+def identity_table(rows: IdentityRows) -> pa.Table:
+    n = len(rows.identity)
+    return pa.table(
+        {
+            "topic": pa.repeat(rows.topic, n),
+            "partition": pa.repeat(pa.scalar(rows.partition, pa.int32()), n),
+            "hour": pa.repeat(pa.scalar(rows.hour, pa.uint32()), n),
+            "identity": _digests(rows.identity),
+        }
+    )
+
+
+def admission_table(rows: AdmissionRows) -> pa.Table:
+    return pa.table(
+        {
+            "topic": _strings(rows.topic),
+            "partition": integers(rows.partition, pa.int32()),
+            "offset": integers(rows.offset, pa.uint64()),
+            "event_index": integers(rows.index, pa.uint32()),
+            "letter_topic": _strings(rows.letter_topic),
+            "letter_partition": integers(rows.letter_partition, pa.int32()),
+            "letter_offset": integers(rows.letter_offset, pa.uint64()),
+            "letter_index": integers(rows.letter_index, pa.uint32()),
+            "verdict": _strings(rows.verdict),
+            "reason": _strings(rows.reason),
+            "identity": _digests(rows.identity),
             "clock": _times(rows.clock_ms),
         }
     )

@@ -60,7 +60,7 @@ class Oracle:
         self.seen: set[tuple[str, str, int]] = set()
         self.states: dict[Key, State] = {}
         self.history: dict[Key, dict[int, State]] = {}  # by offset of the last message folded in
-        self.ledger: Counter[str] = Counter(consumed=0, **dict.fromkeys(VERDICTS, 0))
+        self.ledger: Counter[str] = Counter(consumed=0, admitted=0, **dict.fromkeys(VERDICTS, 0))
         self.ledgers: dict[int, dict[str, int]] = {0: dict(self.ledger)}  # by next offset
         self.letters: dict[tuple[int, int], str] = {}  # (offset, index) -> verdict
 

@@ -92,9 +92,9 @@ def _totals(world: World) -> list[str]:
     faults = []
     members: dict[Any, int] = defaultdict(int)
     plain: dict[Any, WindowRow] = {}
-    for (*_, chunk), (_, row) in world.usage.rows.items():
+    for _, row in world.usage.rows.values():
         key = (row.partition, row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
-        if chunk:
+        if row.chunk:
             members[key] += len(row.members) // 16
         else:
             plain[key] = row
