@@ -51,9 +51,9 @@ class Partition(msgspec.Struct, frozen=True):
     late: int
     invalid: int
     unmetered: int
-    admitted: int  # of the accepted ones
     balanced: bool  # consumed is the sum of the five verdicts
     clock: datetime  # highest record timestamp seen
+    admitted: int = 0  # of the accepted ones
 
 
 class Ledger(msgspec.Struct, frozen=True):
@@ -65,11 +65,11 @@ class Ledger(msgspec.Struct, frozen=True):
     late: int
     invalid: int
     unmetered: int
-    admitted: int
     balanced: bool
-    waiting_late: int
-    waiting_refused: int
     partitions: list[Partition]
+    admitted: int = 0
+    waiting_late: int = 0
+    waiting_refused: int = 0
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -84,8 +84,8 @@ class Letter(msgspec.Struct, frozen=True):
     record_timestamp: datetime
     type: str
     subject: str
-    status: str  # waiting admitted duplicate unmetered
-    last_reason: str  # why the last try to admit it left it waiting
+    status: str = "waiting"  # or admitted duplicate unmetered
+    last_reason: str = ""  # why the last try to admit it left it waiting
 
 
 def usage(
