@@ -120,11 +120,12 @@ def archived(client: Client, topic: str, partition: int, identities: Iterable[tu
     """Of (hour, identity) those identities that were accepted, in time or by an admission."""
     found: set[int] = set()
     for some in _groups(identities):
-        # Integers of ours, written out: as parameters they would go into the address, which is bounded.
+        # Integers of ours, written out: as parameters they would go into the address, which is bounded. As texts: what
+        # passes 64 bits would be read as a float, which no identity equals.
         place = "topic = {topic:String} AND partition = {partition:Int32}"
         parameters = {"topic": topic, "partition": partition}
-        in_time = f"SELECT identity FROM identity_archive_rows WHERE {place} AND (hour, identity) IN ({_tuples(some)})"
-        alone = ", ".join(str(identity) for _, identity in some)
+        in_time = f"SELECT identity FROM identity_archive_rows WHERE {place} AND (hour, identity) IN ({_texts(some)})"
+        alone = ", ".join(f"'{identity}'" for _, identity in some)
         admitted = f"""SELECT identity FROM admission_rows
             WHERE {place} AND verdict = 'accepted' AND identity IN ({alone})"""
         for query in (in_time, admitted):
@@ -149,6 +150,10 @@ _TABLES: dict[View, str] = {"late_events": "late_event_rows", "dead_letters": "d
 
 def _tuples(values: Iterable[tuple[int, ...]]) -> str:
     return ", ".join(f"({', '.join(map(str, value))})" for value in values)
+
+
+def _texts(values: Iterable[tuple[int, int]]) -> str:
+    return ", ".join(f"({hour}, '{identity}')" for hour, identity in values)
 
 
 _T = TypeVar("_T")
