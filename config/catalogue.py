@@ -16,7 +16,7 @@ from rating.plans import Plan
 from rating.prices import Id
 from rating.rate import Tariff
 
-Aggregation = Literal["sum", "count", "min", "max", "avg", "latest", "unique"]
+Aggregation = Literal["sum", "count", "min", "max", "avg", "latest", "unique", "gauge"]
 Window = Literal["1m", "5m", "15m", "1h", "1d"]
 WINDOW_MS: dict[str, int] = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "1d": 86_400_000}
 
@@ -34,11 +34,6 @@ def epoch_ms(instant: datetime) -> int:
 def instant_of(at_ms: int) -> datetime:
     """The UTC instant; OverflowError beyond the year 9999."""
     return _EPOCH + timedelta(milliseconds=at_ms)
-
-
-def instant_text(instant: datetime) -> str:
-    """A UTC instant as written in a file, such as 2026-01-01T00:00:00Z."""
-    return instant.isoformat().replace("+00:00", "Z")
 
 
 class EventType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

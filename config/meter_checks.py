@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from config.catalogue import WINDOW_MS, epoch_ms, instant_text
+from config.catalogue import WINDOW_MS, epoch_ms
 from config.faults import Fault, quote, suggestion
 from config.tables import BAD, Row
+from rating.instants import instant_text
 
 UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)

@@ -104,6 +104,9 @@ class Limits(Section, frozen=True):
     dimension_bytes_max: Positive = 256
     unique_max: Positive = 1_000_000  # members of one partial: 16 MB of digests; a new value beyond it is invalid
     dimension_sets_max: Positive = 10_000  # dimension combinations of one meter, subject, window: a runaway label
+    # Intervals of numbers that one source keeps for a day of event time, 16 bytes each: with four of them it takes 89
+    # bytes of Redis, and two days are open at a lateness of 24 hours. What is beyond them costs 16 bytes an event.
+    sequence_intervals_max: Annotated[int, Meta(ge=1, le=100)] = 4
     state_segment_bytes_max: Annotated[int, Meta(ge=4_096, le=536_870_912)] = 67_108_864  # Redis: 512 MiB at most
     sink_retries_max: Positive = 8  # with the back-off below about two minutes: longer than a restart of ClickHouse
     sink_backoff_ms: Positive = 500  # the first wait; doubled each time

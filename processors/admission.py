@@ -24,6 +24,7 @@ from processors.events import INVALID, Decoded
 from processors.identity import HOUR_US, Digests, DigestSet
 from processors.outputs import WindowRow, table_rows
 from processors.partials import PartialTable
+from processors.sequences import DAY_US, REUSED, Numbered, splitmix
 
 if TYPE_CHECKING:
     from config.catalogue import Meter
@@ -143,6 +144,15 @@ def coordinates(record: AdmissionRecord) -> Digests:
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 
+def lasting(decoded: Decoded) -> Digests:
+    """uint64[n, 2]: identities that tell days apart, too. A number lives in its day, while all other identities hold
+    their instant; and here days are together."""
+    digest = decoded.digest.copy()
+    numbered = decoded.sequence >= 0
+    digest[numbered, 0] ^= splitmix((decoded.time_us[numbered] // DAY_US).astype(np.uint64))
+    return digest
+
+
 def fold(state: PartitionState, record: AdmissionRecord, offset: int, timestamp_ms: int, *, counts: bool) -> None:
     """Judge every event of a record, and keep what comes of it. `counts` False: a restore, whose outputs are out.
 
@@ -163,20 +173,23 @@ def fold(state: PartitionState, record: AdmissionRecord, offset: int, timestamp_
     for _, take in takes:
         metered[take.row] = True
     state.clock_ms = max(state.clock_ms, timestamp_ms)
-    fit = metered & ~known & _vouched(state, record, decoded.time_us // HOUR_US)
-    duplicate = known.copy()
+    opened, vouched = _vouched(state, record, decoded)
+    fit = metered & ~known & vouched
+    duplicate, reused = known.copy(), np.zeros(n, np.bool_)
     rows = np.flatnonzero(fit)
-    duplicate[rows] = _known(state, decoded, coordinates(record), known, rows)
+    duplicate[rows], reused[rows] = _known(state, decoded, coordinates(record), known, rows, opened[rows])
     verdict = np.full(n, "late", "U9")
     verdict[fit] = "accepted"
     verdict[~metered] = "unmetered"
     verdict[decoded.kind == INVALID] = "invalid"
     verdict[duplicate] = "duplicate"
+    verdict[reused] = "invalid"
     if counts:
         reasons = {refusal.row: refusal.reason for refusal in decoded.refusals}
         reasons |= dict.fromkeys(np.flatnonzero(arrays).tolist(), ARRAY)
         reasons |= dict.fromkeys(np.flatnonzero(verdict == "late").tolist(), EXPIRED)
-        said = verdict.tolist()
+        reasons |= dict.fromkeys(np.flatnonzero(reused).tolist(), REUSED)
+        said, identity = verdict.tolist(), lasting(decoded)
         _count(state, said)
         rows_of_it = _rows(state, takes, verdict == "accepted", offset)
         outcomes = [
@@ -189,8 +202,8 @@ def fold(state: PartitionState, record: AdmissionRecord, offset: int, timestamp_
                 place=place,
                 verdict=said[place],
                 reason=reasons.get(place, "") if said[place] in ("late", "invalid") else "",
-                id_hi=int(decoded.digest[place, 0]),
-                id_lo=int(decoded.digest[place, 1]),
+                id_hi=int(identity[place, 0]),
+                id_lo=int(identity[place, 1]),
                 clock_ms=state.clock_ms,
             )
             for place, one in enumerate(events)
@@ -198,36 +211,53 @@ def fold(state: PartitionState, record: AdmissionRecord, offset: int, timestamp_
         state.admissions.pending[offset] = Settled(rows_of_it, outcomes)
 
 
-def _vouched(state: PartitionState, record: AdmissionRecord, hours: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether all that could be an event's twin is known: to us, or to the archive as the command read it.
+def _vouched(
+    state: PartitionState, record: AdmissionRecord, decoded: Decoded
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(whether its hour or day is open, whether all that could be an event's twin is known: to us, or to the archive as
+    the command read it).
 
     Of an open hour we know all. Of an hour that was closed then the archive knew all but later admissions, and those
-    are in buckets from that clock's hour on, as long as they are open.
+    are in buckets from that clock's hour on, as long as they are open. Numbers live in days as ids do in hours.
     """
+    size_us = np.where(decoded.sequence >= 0, DAY_US, HOUR_US)
+    end_us = (decoded.time_us // size_us + 1) * size_us
+    since_us = state.identities_since_us()
+    opened = end_us > since_us
     if record.lateness_max_ms != state.lateness_max_ms or record.as_of_clock_ms > state.clock_ms:
-        return np.zeros(len(hours), np.bool_)
-    opened = state.identities_since_us() // HOUR_US  # the first hour that is open
-    opened_then = (record.as_of_clock_ms - record.lateness_max_ms) * 1000 // HOUR_US
-    remembered = record.as_of_clock_ms * 1000 // HOUR_US >= opened
-    return (hours >= opened) | ((hours < opened_then) & remembered)
+        return opened, np.zeros(len(end_us), np.bool_)
+    closed_then = end_us <= (record.as_of_clock_ms - record.lateness_max_ms) * 1000
+    remembered = (record.as_of_clock_ms * 1000 // HOUR_US + 1) * HOUR_US > since_us
+    return opened, opened | (closed_then & remembered)
 
 
 def _known(
-    state: PartitionState, decoded: Decoded, coordinate: Digests, known: NDArray[np.bool_], rows: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Of `rows`, which are known by identity or by coordinate; twins within the record are, but for the first. Adds
-    all of them to what is known."""
+    state: PartitionState,
+    decoded: Decoded,
+    coordinate: Digests,
+    known: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    opened: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of `rows`: (which are known by identity or by coordinate, which have a number that another event had).
+
+    Twins within the record are known, but for the first. Adds all of them to what is known.
+    """
     bucket = state.admissions.buckets.setdefault(state.clock_ms * 1000 // HOUR_US, DigestSet())
     bucket.add(coordinate[known])
-    identity, time_us = decoded.digest[rows], decoded.time_us[rows]
+    identity = lasting(decoded)[rows]
     held = state.admissions.contain(identity) | state.admissions.contain(coordinate[rows])
-    held |= state.identities.contains(time_us, identity)
     both = np.stack([identity, coordinate[rows]], axis=1).reshape(-1, 2)
     held |= ~DigestSet().add(both).reshape(-1, 2).all(axis=1)
     bucket.add(both)
-    opened = time_us >= state.identities_since_us() // HOUR_US * HOUR_US
-    state.identities.add(time_us[opened], identity[opened])
-    return held
+    reused = np.zeros(len(rows), np.bool_)
+    by_number = decoded.sequence[rows] >= 0
+    ids, numbers = np.flatnonzero(opened & ~by_number), np.flatnonzero(opened & by_number)
+    held[ids] |= ~state.identities.add(decoded.time_us[rows[ids]], decoded.digest[rows[ids]])
+    found = Numbered(decoded.source, decoded.sequence, decoded.time_us, decoded.digest, decoded.sources)
+    new, reused[numbers] = state.sequences.add(found.take(rows[numbers]))
+    held[numbers] |= ~new
+    return held & ~reused, reused
 
 
 def _rows(

@@ -1,8 +1,9 @@
 """What a checkpoint holds, as bytes: pure, so that it can be tested, fuzzed and simulated without a server.
 
-The state of a partition is a log of frames in a few segments (absolute rows; the last wins on load) and the digests
-of accepted events by hour. Both only grow at their end, at a committed length that the manifest records; anything
-behind that length was never committed and is written over. Anything short of it counts as lost.
+The state of a partition is a log of frames in a few segments (absolute rows; the last wins on load), another such log
+of the numbers of sources, and the digests of accepted events by hour. All of them only grow at their end, at a
+committed length that the manifest records; anything behind that length was never committed and is written over.
+Anything short of it counts as lost.
 
 An hour stays until it is closed and its archive acknowledged. A frame's entry is a table's packed rows under its meter,
 or, under no meter, what an admission record came to; that counts as long as its offset is not below `published`.
@@ -18,6 +19,7 @@ import numpy as np
 import xxhash
 
 from config.catalogue import BEGIN_MS
+from processors import sequence_log
 from processors.admission import Settled
 from processors.identity import DigestSet
 from processors.meter import Ledger, MeterKey, PartitionState
@@ -34,6 +36,7 @@ class Manifest(msgspec.Struct):
 
     segments: dict[int, int] = {}
     hours: dict[int, int] = {}
+    sequences: dict[int, int] = {}  # segments, too
     admissions: dict[int, int] = {}
 
     def digest_chunks(self) -> dict[str, int]:
@@ -47,7 +50,7 @@ class Manifest(msgspec.Struct):
 
     def chunks(self) -> dict[str, int]:
         """Name and committed length of every chunk."""
-        return {f"state:{number}": length for number, length in self.segments.items()} | self.digest_chunks()
+        return _names("state", self.segments) | _names("seq", self.sequences) | self.digest_chunks()
 
 
 class Head(msgspec.Struct):
@@ -63,7 +66,7 @@ class Head(msgspec.Struct):
 
 
 class Write(msgspec.Struct):
-    """Bytes for the end of a chunk: `at` is its committed length, `name` is `state:N` or `ids:` or `adm:HOUR:PIECE`."""
+    """Bytes for the end of a chunk: `at` is its committed length. `name`: see checkpoint.lua."""
 
     name: str
     at: int
@@ -96,10 +99,13 @@ class Recorder:
     def checkpoint(self, published: int, generation: int, archived_since_ms: int = BEGIN_MS) -> Checkpoint:
         """All changes since the last `commit`. Nothing here is remembered until `commit` says it was written."""
         state = self.state
-        writes, manifest = [], Manifest(dict(self.manifest.segments))
-        frame = encode_frame(_changes(state) + _admissions(state, self.committed or 0))
-        if frame:
-            writes.append(self._append(manifest, frame))
+        writes, manifest = [], Manifest(dict(self.manifest.segments), {}, dict(self.manifest.sequences))
+        for kind, lengths, packed in (
+            ("state", manifest.segments, _changes(state) + _admissions(state, self.committed or 0)),
+            ("seq", manifest.sequences, sequence_log.changes(state.sequences)),
+        ):
+            if packed:
+                writes.append(self._append(kind, lengths, encode_frame(packed)))
         digests = self._digests(manifest)
         named = manifest.digest_chunks()
         gone = [name for name in self.manifest.digest_chunks() if name not in named]
@@ -112,6 +118,7 @@ class Recorder:
         self.committed, self.manifest, self._deletes = written.head.offset, written.head.manifest, []
         for table in self.state.tables.values():
             table.settle()
+        sequence_log.settle(self.state.sequences)
 
     def _digests(self, manifest: Manifest) -> list[Write]:
         """The digests behind what is committed, cut at the ends of pieces; their lengths go to the new manifest."""
@@ -153,10 +160,11 @@ class Recorder:
         state = self.state
         for key, table in list(state.tables.items()):
             state.tables[key] = table.without(table.closed(state.open_since_ms(key), published))
-        self._deletes = [f"state:{number}" for number in self.manifest.segments]
-        next_number = max(self.manifest.segments, default=-1) + 1
-        manifest = Manifest()
-        writes: list[Write] = []
+        old = self.manifest
+        next_number = max(old.segments, default=-1) + 1
+        writes = self.compact_sequences()
+        self._deletes += _names("state", old.segments)
+        manifest = Manifest({}, {}, self.manifest.sequences)
         for key, table in state.tables.items():
             table.touch_all()
             rows = table.changed()
@@ -164,24 +172,46 @@ class Recorder:
             for some in np.split(rows, np.flatnonzero(np.diff(at)) + 1) if len(rows) else ():
                 frame = encode_frame([_pack(key, table, some)])
                 table.settle_series()
-                writes.append(self._append(manifest, frame, next_number))
+                writes.append(self._append("state", manifest.segments, frame, next_number))
             table.settle()
         frame = encode_frame(_admissions(state, published))
         if frame:
-            writes.append(self._append(manifest, frame, next_number))
+            writes.append(self._append("state", manifest.segments, frame, next_number))
         manifest.segments = manifest.segments or {next_number: 0}
         writes += self._digests(manifest)
         self.manifest = manifest
         return writes
 
-    def _append(self, manifest: Manifest, frame: bytes, first: int = 0) -> Write:
-        """Place a frame at the end of the newest segment, or begin the next one."""
-        number = max(manifest.segments, default=first)
-        at = manifest.segments.get(number, 0)
+    def wants_sequence_compaction(self) -> bool:
+        """The same of the numbers: they are few and change often, so their log has a bound of its own."""
+        return sequence_log.is_long(self.state.sequences, sum(self.manifest.sequences.values()))
+
+    def compact_sequences(self) -> list[Write]:
+        """As `compact`, of the numbers alone."""
+        old = self.manifest
+        lengths: dict[int, int] = {}
+        first = max(old.sequences, default=-1) + 1
+        writes = [
+            self._append("seq", lengths, encode_frame([packed]), first)
+            for packed in sequence_log.pieces(self.state.sequences, _FRAME_BYTES)
+        ]
+        sequence_log.settle(self.state.sequences)
+        self._deletes = list(_names("seq", old.sequences))
+        self.manifest = Manifest(old.segments, old.hours, lengths, old.admissions)
+        return writes
+
+    def _append(self, kind: str, lengths: dict[int, int], frame: bytes, first: int = 0) -> Write:
+        """Place a frame at the end of the newest segment of its kind, or begin the next one."""
+        number = max(lengths, default=first)
+        at = lengths.get(number, 0)
         if at and at + len(frame) > self.segment_bytes_max:
             number, at = number + 1, 0
-        manifest.segments[number] = at + len(frame)
-        return Write(f"state:{number}", at, frame)
+        lengths[number] = at + len(frame)
+        return Write(f"{kind}:{number}", at, frame)
+
+
+def _names(kind: str, lengths: dict[int, int]) -> dict[str, int]:
+    return {f"{kind}:{number}": length for number, length in lengths.items()}
 
 
 def _changes(state: PartitionState) -> list[list[Any]]:
@@ -239,13 +269,17 @@ def load(state: PartitionState, snapshot: Snapshot) -> None:
         ("adm", head.manifest.admissions, state.admissions.buckets),
     ):
         _load_digests(snapshot, kind, lengths, sets)
+    for number, length in sorted(head.manifest.sequences.items()):
+        for packed in frames(_chunk(snapshot, f"seq:{number}", length)):
+            sequence_log.unpack(state.sequences, packed)
     for table in state.tables.values():
         if len(table) and int(table.column("offset").max()) >= head.offset:
             raise DamagedError("a partial is newer than the head")
         table.settle()
     state.offset, state.clock_ms = head.offset, head.clock_ms
     state.ledger = msgspec.structs.replace(head.ledger)
-    state.close()  # hours that wait for the archive still
+    state.close()  # hours and days that wait for the archive still
+    sequence_log.finish(state.sequences)
 
 
 def _load_digests(snapshot: Snapshot, kind: str, lengths: dict[int, int], sets: dict[int, DigestSet]) -> None:

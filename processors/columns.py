@@ -6,13 +6,14 @@ from functools import lru_cache
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter
 from processors.admission import Outcome
 from processors.meter import Letter
 from processors.outputs import GENERATION, Released, WindowRow
 from processors.rate import RatedRow
-from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, RatedRows, UsageRows
+from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
 
 
 class _Peek(msgspec.Struct):
@@ -61,14 +62,17 @@ def usage_columns(rows: list[WindowRow], catalogue: Catalogue) -> UsageRows:
         latest_time_us=np.array([row.time_us for row in rows], np.int64),
         latest_id_hi=np.array([row.id_hi for row in rows], np.uint64),
         latest_id_lo=np.array([row.id_lo for row in rows], np.uint64),
-        latest_value=np.where(kinds == "latest", value, 0),
-        members=[_members(row) for row in rows] if any(row.members for row in rows) else None,
+        latest_value=np.where((kinds == "latest") | (kinds == "gauge"), value, 0),
+        members=_sets(rows, kinds, "unique", 2),
+        samples=_sets(rows, kinds, "gauge", 4),
         admission=np.array([row.admission for row in rows], np.int64),
     )
 
 
-def _members(row: WindowRow) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
-    return np.frombuffer(row.members, np.uint64).reshape(-1, 2)
+def _sets(rows: list[WindowRow], kinds: NDArray[np.str_], kind: str, width: int) -> list[NDArray[np.uint64]] | None:
+    """The members of the rows of one aggregation, uint64[k, width] a row; None where no row has any."""
+    held = [row.members if of == kind else b"" for row, of in zip(rows, kinds, strict=True)]
+    return [np.frombuffer(members, np.uint64).reshape(-1, width) for members in held] if any(held) else None
 
 
 def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:
@@ -96,8 +100,16 @@ def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:
 
 
 def identity_columns(released: list[Released], topic_id: str) -> list[IdentityRows]:
-    """A batch for each hour that was closed."""
-    return [IdentityRows(topic_id, one.partition, hour, keys) for one in released for hour, keys in one.identities]
+    """A batch for each hour that was closed, and for the numbers that no interval covers, under their day's first."""
+    hours = [IdentityRows(topic_id, one.partition, hour, keys) for one in released for hour, keys in one.identities]
+    strays = [(one.partition, day, held.strays.keys) for one in released for day, held in one.numbers]
+    return hours + [IdentityRows(topic_id, part, day * 24, keys) for part, day, keys in strays if len(keys)]
+
+
+def number_columns(released: list[Released], topic_id: str) -> list[NumberRows]:
+    """A batch for each day that was closed."""
+    days = [(one.partition, day, held.exact_intervals()) for one in released for day, held in one.numbers]
+    return [NumberRows(topic_id, partition, day, *intervals) for partition, day, intervals in days]
 
 
 def outcome_columns(released: list[Released], topic_id: str) -> AdmissionRows:
@@ -157,6 +169,7 @@ def rated_columns(rows: list[RatedRow]) -> RatedRows:
         segment_start=[row.segment_start for row in rows],
         day=[row.day for row in rows],
         opening=[int(row.opening) for row in rows],
+        part=[row.part for row in rows],
         quantity=[row.quantity for row in rows],
         quantity_total=[row.quantity_total for row in rows],
         amount=[row.amount for row in rows],

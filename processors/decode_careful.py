@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from config.catalogue import Meter
 from config.settings import Limits
+from processors.decode_sequences import NO_NUMBER, SEQUENCE_TYPE, number_of
 from processors.decode_shapes import MISSING, UNMETERED, Node, Shape, reads_number, text_paths
 from processors.instants import InstantError, instant_us
 from processors.numbers import NumberError, canonical_number, scale
@@ -36,7 +37,7 @@ class Judged(NamedTuple):
     """A valid event (or one that no meter has the type of: `kind` UNMETERED, nothing of its data read).
 
     `time_us` microseconds, floored; `numbers` scaled, None where missing or unreadable but not needed; `texts` "" and
-    `members` None likewise.
+    `members` None likewise. `sequence`: the number that it is known by, if it asks for that.
     """
 
     kind: int
@@ -47,6 +48,7 @@ class Judged(NamedTuple):
     numbers: dict[tuple[str, int], int | None]
     texts: dict[str, str]
     members: dict[str, str | None]
+    sequence: int | None = None
 
 
 class RawEnvelope(msgspec.Struct, gc=False):
@@ -59,6 +61,8 @@ class RawEnvelope(msgspec.Struct, gc=False):
     subject: Raw = MISSING
     time: Raw = MISSING
     data: Raw = MISSING
+    sequencetype: Raw = MISSING
+    sequence: Raw = MISSING
 
 
 class Fault(NamedTuple):
@@ -147,12 +151,17 @@ class CarefulDecoder:
         source = self._attribute(reader, "source", envelope.source, self._limits.source_bytes_max)
         event_type = self._attribute(reader, "type", envelope.type, None)
         subject = self._attribute(reader, "subject", envelope.subject, self._limits.subject_bytes_max)
+        numbered = reader.text(envelope.sequencetype) == SEQUENCE_TYPE
+        sequence = number_of(reader.text(envelope.sequence)) if numbered else None
+        if numbered and sequence is None:
+            raise RefusedError(NO_NUMBER)
         time_us = self._time(reader, envelope.time, timestamp_ms)
         shape = self._shapes.get(event_type)
         if shape is None:
-            return Judged(UNMETERED, event_id, source, subject, time_us, {}, {}, {})
+            return Judged(UNMETERED, event_id, source, subject, time_us, {}, {}, {}, sequence)
         leaves = self._leaves(reader, envelope.data, shape)
-        return _Values(leaves, self._limits).judge(shape, event_id, source, subject, time_us)
+        judged = _Values(leaves, self._limits).judge(shape, event_id, source, subject, time_us)
+        return judged._replace(sequence=sequence)
 
     def _attribute(self, reader: Reader, name: str, raw: Raw, bytes_max: int | None) -> str:
         text = reader.text(raw) if raw else None

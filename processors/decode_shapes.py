@@ -36,6 +36,8 @@ class Unmetered(Struct, gc=False):
     time: str
     data: None = None
     specversion: str = "1.0"
+    sequencetype: str | None = None
+    sequence: Any = None
 
 
 class Envelope(Struct, gc=False):
@@ -47,6 +49,8 @@ class Envelope(Struct, gc=False):
     subject: str
     time: str
     specversion: Version
+    sequencetype: str | None = None
+    sequence: Any = None
 
 
 class Invalid(Struct, gc=False):
@@ -58,6 +62,8 @@ class Invalid(Struct, gc=False):
     time: str = NO_TIME
     data: None = None
     specversion: str = "1.0"
+    sequencetype: None = None
+    sequence: None = None
 
 
 class Node:
@@ -114,7 +120,10 @@ class Shape:
         field = ("data", data, msgspec.field(default_factory=data)) if self.paths else ("data", Raw, MISSING)
         self.event: Any = msgspec.defstruct(
             "Event",
-            [("id", str), ("source", str), ("subject", str), ("time", str), field, ("specversion", Version)],
+            [
+                *(("id", str), ("source", str), ("subject", str), ("time", str), field, ("specversion", Version)),
+                *(("sequencetype", str | None, None), ("sequence", Any, None)),  # last: few events have them
+            ],
             tag_field="type",
             tag=event_type,
             gc=False,

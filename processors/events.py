@@ -28,6 +28,7 @@ from processors.decode_columns import (
 from processors.decode_messages import HotDecoders, Messages
 from processors.decode_shapes import INVALID, UNMETERED, compile_shapes, reads_number
 from processors.decode_split import SplitError, form_of, split
+from processors.sequences import identities
 
 __all__ = ["INVALID", "UNMETERED", "Decoded", "Decoder", "Refusal", "TypeRows"]
 
@@ -64,8 +65,10 @@ class Decoded(msgspec.Struct):
 
     `message` int32[n]: place in `values`; `index` int32[n]: place in its message; `kind` int16[n]: place of the event
     type in `catalogue.events`, UNMETERED where no meter version has the type, or INVALID; `time_us` int64[n]:
-    microseconds since 1970, floored, 0 for INVALID; `digest` uint64[n, 2]: identity of (source, id, time), 0 for
-    INVALID; `types`: kind -> its events; `refusals`: one for each INVALID row, ascending.
+    microseconds since 1970, floored, 0 for INVALID; `digest` uint64[n, 2]: identity of (source, id, time), or of
+    (source, sequence) where the event asks for that, 0 for INVALID; `types`: kind -> its events; `refusals`: one for
+    each INVALID row, ascending; `sequence` int64[n]: -1 where the event is known by its id; `source` int64[n], where it
+    is not: row of `sources`, uint64[k, 2] digests.
     """
 
     message: npt.NDArray[np.int32]
@@ -75,6 +78,9 @@ class Decoded(msgspec.Struct):
     digest: DigestArray
     types: dict[int, TypeRows]
     refusals: list[Refusal]
+    sequence: IntArray
+    source: IntArray
+    sources: DigestArray
 
 
 class Decoder:
@@ -140,7 +146,12 @@ class _Conclusion:
         refused = sorted(self._messages.refused.items())
         rows = np.array([row for row, _ in refused], np.int64)
         digest = with_instant(self._columns.digests(), self._time_us)
-        for column, value in ((self._kind, INVALID), (self._time_us, 0), (digest, 0)):
+        sequence, source = np.full((2, len(digest)), -1, np.int64)
+        numbered, of_source, numbers, sources = self._columns.numbered.arrays()
+        if len(numbered):
+            sequence[numbered], source[numbered] = numbers, of_source
+            digest[numbered] = identities(sources[of_source], numbers)
+        for column, value in ((self._kind, INVALID), (self._time_us, 0), (digest, 0), (sequence, -1)):
             column[rows] = value
         kept = {kind: _kept(found, self._kind) for kind, found in types.items()}
         return Decoded(
@@ -151,6 +162,9 @@ class _Conclusion:
             digest=digest,
             types={kind: found for kind, found in kept.items() if len(found.row)},
             refusals=[Refusal(row, found.reason, found.raw) for row, found in refused],
+            sequence=sequence,
+            source=source,
+            sources=sources,
         )
 
     def _type_rows(self, columns: TypeColumns) -> TypeRows:

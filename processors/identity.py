@@ -36,6 +36,11 @@ class DigestSet:
         """The members, uint64[count, 2], in order of arrival."""
         return self._keys[: self.count]
 
+    @property
+    def rows(self) -> NDArray[np.uint64]:
+        """What is kept of each member, in order of arrival: here the digest and nothing else."""
+        return self.keys
+
     def add(self, digests: Digests) -> NDArray[np.bool_]:
         """Add a batch. True where a digest was not there before; of twins in one batch the first is the new one."""
         return self.place(digests)[1]
@@ -147,17 +152,6 @@ class Identities:
         for hour, rows in zip(distinct.tolist(), np.split(order, starts[1:]), strict=True):
             new[rows] = self._hour(hour).add(digests[rows])
         return new
-
-    def contains(self, time_us: NDArray[np.int64], digests: Digests) -> NDArray[np.bool_]:
-        """True where an event of this identity is in its hour, as long as that is open."""
-        hours = time_us // HOUR_US
-        found = np.zeros(len(hours), np.bool_)
-        for hour in np.unique(hours).tolist():
-            held = self.hours.get(hour)
-            if held is not None:
-                rows = hours == hour
-                found[rows] = held.contains(digests[rows])
-        return found
 
     def close(self, before_us: int) -> list[int]:
         """Close the hours that end at or before this instant: whatever falls into them from now on is late."""

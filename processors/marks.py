@@ -10,7 +10,8 @@ from config.settings import Settings
 from processors.consume import PartitionConsumer
 from processors.owner import Mark
 from processors.patience import patiently
-from sinks.topics import DurableProducer, read_to_end
+from processors.services import Services
+from sinks.topics import DurableProducer
 
 _DECODER = msgspec.json.Decoder(Mark)
 
@@ -22,8 +23,8 @@ class WrongLogError(Exception):
 class Marks:
     """The marks topic, as one worker uses it. Key: TOPIC_ID/PARTITION; the last one of a key holds."""
 
-    def __init__(self, settings: Settings, topic_id: str, producer: DurableProducer) -> None:
-        self._settings, self._topic_id, self._producer = settings, topic_id, producer
+    def __init__(self, settings: Settings, topic_id: str, producer: DurableProducer, services: Services) -> None:
+        self._settings, self._topic_id, self._producer, self._services = settings, topic_id, producer, services
         self._read: dict[str, Mark] | None = None
 
     def send(self, partition: int, mark: Mark | None) -> None:
@@ -39,8 +40,8 @@ class Marks:
     def of(self, partition: int, say: Callable[[str], None], meanwhile: Callable[[], None]) -> Mark | None:
         """The last one, read once for each round of assignments. Raises WrongLogError."""
         if self._read is None:
-            kafka = self._settings.kafka
-            records = patiently(lambda: read_to_end(kafka, kafka.marks_topic), say, meanwhile)
+            topic, services = self._settings.kafka.marks_topic, self._services
+            records = patiently(lambda: services.read_to_end(topic), say, meanwhile, services.clock)
             self._read = {key.decode(): _DECODER.decode(value) for key, value in records if value}
             self._refuse_another_log()
         return self._read.get(f"{self._topic_id}/{partition}")

@@ -1,6 +1,7 @@
 """Stage 1: the fold of a partition's log. A pure function of (state, messages); no I/O, no clock but the log's own.
 
-Verdicts, in this order, the first that fits: invalid, unmetered, late, over a limit (invalid), duplicate, accepted.
+Verdicts, in this order, the first that fits: invalid, unmetered, late, over a limit (invalid), a number that another
+event had (invalid), duplicate, accepted.
 They depend on the log's prefix and the catalogue alone: cutting the log into other batches changes nothing.
 """
 
@@ -21,6 +22,8 @@ from processors.events import INVALID, Decoded, Decoder, Refusal, TypeRows
 from processors.identity import Identities
 from processors.limits import refused_by
 from processors.partials import PartialTable
+from processors.samples import sample_rows
+from processors.sequences import REUSED, Numbered, Sequences
 from processors.windows import Ints, Selection, window_start_ms
 
 Verdict = Literal["accepted", "duplicate", "late", "invalid", "unmetered"]
@@ -85,6 +88,7 @@ class PartitionState:
         self.clock_ms = BEGIN_MS  # the highest record timestamp seen
         self.ledger = Ledger()
         self.identities = Identities()
+        self.sequences = Sequences(limits.sequence_intervals_max)
         self.admissions = admission.Admissions()
         self.tables: dict[MeterKey, PartialTable] = {}
         self.meters: dict[MeterKey, Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
@@ -111,9 +115,10 @@ class PartitionState:
         return (self.clock_ms - self.lateness_max_ms) * 1000
 
     def close(self) -> None:
-        """Close the hours that the clock has passed."""
+        """Close the hours and days that the clock has passed."""
         since_us = self.identities_since_us()
         self.identities.close(since_us)
+        self.sequences.close(since_us)
         self.admissions.close(since_us)
 
     # -- the fold
@@ -190,6 +195,8 @@ class PartitionState:
             taken &= present
         elif meter.value is not None:
             value, _ = rows.number[(meter.value, meter.precision)]
+            if meter.aggregation == "gauge":
+                member = sample_rows(time_us, decoded.digest[rows.row], value)
         events = Selection(
             series=list(zip(rows.subject, *(rows.text[path] for path in meter.dimensions), strict=True)),
             window=window_start_ms(time_us, meter.window_ms),
@@ -233,12 +240,25 @@ class PartitionState:
                 accepted += fresh
                 duplicate += again
             return refused, accepted, duplicate
-        new_rows = self.identities.add(decoded.time_us[rows], decoded.digest[rows])
+        new_rows, reused = self._new(decoded, rows)
+        refused |= dict.fromkeys(rows[reused].tolist(), REUSED)
         new = np.zeros(len(decoded.kind), np.bool_)
         new[rows[new_rows]] = True
         for take in takes:
             take.table.fold(take.events.take(new[take.row]))
-        return refused, int(new_rows.sum()), int((~new_rows).sum())
+        return refused, int(new_rows.sum()), int((~new_rows).sum() - reused.sum())
+
+    def _new(self, decoded: Decoded, rows: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(new, of a number that another event had before), by number or by id as each event asks."""
+        new, reused = np.zeros((2, len(rows)), np.bool_)
+        by_number = decoded.sequence[rows] >= 0
+        if not by_number.any():
+            return self.identities.add(decoded.time_us[rows], decoded.digest[rows]), reused
+        others = rows[~by_number]
+        new[~by_number] = self.identities.add(decoded.time_us[others], decoded.digest[others])
+        found = Numbered(decoded.source, decoded.sequence, decoded.time_us, decoded.digest, decoded.sources)
+        new[by_number], reused[by_number] = self.sequences.add(found.take(rows[by_number]))
+        return new, reused
 
     def _letter(
         self, verdict: Verdict, batch: Batch, decoded: Decoded, row: int, reason: str, raw: bytes | None
@@ -257,6 +277,8 @@ class PartitionState:
         for salt, sets in ((0, self.identities.hours), (_ADMISSIONS, self.admissions.buckets)):
             for hour, held in sorted(sets.items()):
                 total += _mixed(held.keys.sum(axis=0, dtype=np.uint64) + np.uint64(held.count), hour + salt)
+        for day, numbers in sorted(self.sequences.days.items()):
+            total += _mixed(numbers.digest(), -1 - day)  # no hour is negative
         for key, table in sorted(self.tables.items()):
             opened = np.flatnonzero(table.column("window") + table.window_ms > self.open_since_ms(key))
             if len(opened):  # a table without open rows is as good as none: a restore may never have begun it
@@ -278,7 +300,11 @@ def _table_digest(table: PartialTable, rows: Ints) -> NDArray[np.uint64]:
             lanes = _mixed(lanes, 0) + table.column(name)[rows].astype(np.uint64)
     members = np.zeros(2, np.uint64)
     for row, lane in zip(rows.tolist(), lanes, strict=True) if table.sets else ():
-        members += _mixed(table.sets[row].keys.sum(axis=0, dtype=np.uint64), int(lane))
+        held = table.sets[row].rows
+        halves = (
+            held if held.shape[1] == 2 else held[:, 1:3] ^ _mixed(held[:, [0, 3]], 0)
+        )  # a sample's parts belong together
+        members += _mixed(halves.sum(axis=0, dtype=np.uint64), int(lane))
     lanes = _mixed(lanes, len(rows))
     return np.array([lanes.sum(dtype=np.uint64), (lanes >> np.uint64(7)).sum(dtype=np.uint64)]) + members
 

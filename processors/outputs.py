@@ -16,12 +16,13 @@ from processors.windows import Ints
 if TYPE_CHECKING:
     from processors.admission import Outcome
     from processors.meter import MeterKey, PartitionState
+    from processors.sequences import SequenceDay
 
 GENERATION = 0  # of partials: no repair has raised it yet; row version = generation << 64 | offset
 
 
 class WindowRow(msgspec.Struct, array_like=True):
-    """One message of `usage.windows`: the absolute state of a partial, or of one chunk of a unique partial's members.
+    """One message of `usage.windows`: the absolute state of a partial, or one chunk of its members (unique, gauge).
 
     `offset` is that of the last event folded in; of two rows with one key the higher offset holds. `value` is the
     min, max or latest value. Sums are `sum_hi * 2**32 + sum_lo`, scaled by the meter's precision.
@@ -44,7 +45,7 @@ class WindowRow(msgspec.Struct, array_like=True):
     time_us: int
     id_hi: int
     id_lo: int
-    members: bytes  # 16 bytes each
+    members: bytes  # unique: digests of 16 bytes; gauge: samples of 32, see processors.samples
     admission: int = 0  # offset of the admission record + 1, whose events are a row of their own; 0: in time
 
     def key(self) -> tuple[Any, ...]:
@@ -68,6 +69,7 @@ class Released(msgspec.Struct):
     lateness_max_ms: int = 0  # hours that end at or before clock - this are closed
     archived_since_ms: int = BEGIN_MS  # of hours that begin before this the archive may lack identities
     identities: list[tuple[int, Digests]] = []  # closed hours since 1970, each with all of its digests
+    numbers: list[tuple[int, SequenceDay]] = []  # closed days since 1970
     outcomes: list[Outcome] = []
 
 
@@ -118,7 +120,7 @@ def table_rows(
     topic_id: str,
     partition: int,
 ) -> list[WindowRow]:
-    """A row for each partial at `at`, and for a unique one a row for each chunk of members from `first_chunk` on."""
+    """A row for each partial at `at`, and for one with members a row for each chunk of them from `first_chunk` on."""
     names = table.dtype.names or ()
     n = len(at)
 
@@ -137,6 +139,6 @@ def table_rows(
     if first_chunk is not None:
         for row, place, first in zip(rows[:], at.tolist(), first_chunk, strict=True):
             for chunk, offset in enumerate(table.chunk_offsets[place][first:], first):
-                members = table.sets[place].keys[chunk * CHUNK_MEMBERS : (chunk + 1) * CHUNK_MEMBERS].tobytes()
+                members = table.sets[place].rows[chunk * CHUNK_MEMBERS : (chunk + 1) * CHUNK_MEMBERS].tobytes()
                 rows.append(msgspec.structs.replace(row, chunk=chunk + 1, offset=offset, events=0, members=members))
     return rows

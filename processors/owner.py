@@ -18,6 +18,7 @@ from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
 from processors.outputs import Released, WindowRow, admitted_rows, changed_rows, unpublished_rows
 from processors.partials import DamagedError
+from processors.sequences import DAY_US
 from processors.state import Slot
 
 
@@ -63,7 +64,8 @@ class Owner:
         self._since_ms = BEGIN_MS
         self._again: list[WindowRow] = []
         self._released = 0  # outputs of the messages below this offset were handed out by us, or acknowledged before
-        self._archiving: dict[int, int] = {}  # closed hours handed out -> the offset through which they are then due
+        # Closed hours ("ids") and days ("seq") handed out -> the offset through which they are then due.
+        self._archiving: dict[tuple[str, int], int] = {}
         self._saved_published = 0
         self._ahead: list[Write] = []  # chunks that the next checkpoint names
         self._taken: Mark | None = None  # waits for its acknowledgements
@@ -119,14 +121,15 @@ class Owner:
         return start
 
     def _open_since(self, clock_ms: int) -> int:
-        """An instant that no window and no hour straddles, and that none before it is open at a clock.
+        """An instant that no window, no hour of ids and no day of numbers straddles, nor is any before it open at a
+        clock. A day is the largest of them, and a multiple of all others.
 
         Folding from there makes every window that it touches whole: half a window would give events over a limit
         another verdict, and its partial another value under the same version.
         """
-        sizes = [HOUR_US // 1000, *(meter.window_ms for meter in self.catalogue.meters)]  # each divides the next
-        late = max((event.lateness_ms for event in self.catalogue.events), default=0)
-        return (clock_ms - late) // max(sizes) * max(sizes)
+        day_ms = DAY_US // 1000
+        late_ms = max((event.lateness_ms for event in self.catalogue.events), default=0)
+        return (clock_ms - late_ms) // day_ms * day_ms
 
     def _archived_since(self, known_ms: int | None) -> int:
         """Where nothing is known, the hours that were closed by now were dropped by a worker without an archive."""
@@ -177,7 +180,7 @@ class Owner:
                 "Restore a backup of Redis; nothing is guessed"
             )
         self.state.offset, self.state.ledger = mark.offset, msgspec.structs.replace(mark.ledger)
-        self.state.identities.closed = {}  # archived by others
+        self.state.identities.closed, self.state.sequences.closed = {}, {}  # archived by others
         self.published = self._released = mark.offset
         self.archived_since_ms = self._archived_since(mark.archived_since_ms)
         # All of it was published by others. Closed windows go; the rest goes to Redis ahead of the first checkpoint.
@@ -205,8 +208,8 @@ class Owner:
         """
         if not self.unsaved and not self._owes:
             return None
-        if not self.settings.processing.archive_identities and self.state.identities.closed:
-            self.state.identities.closed = {}
+        if not self.settings.processing.archive_identities and self._closed():
+            self.state.identities.closed, self.state.sequences.closed = {}, {}
             self.archived_since_ms = max(self.archived_since_ms, self._archived_since(None))
         rows = self._again + changed_rows(self.state, self.topic_id, self.partition)
         admitted, outcomes = admitted_rows(self.state, self._released, self.topic_id, self.partition)
@@ -220,16 +223,19 @@ class Owner:
             self._saved_published = self.published
             if self._recorder.wants_compaction():
                 self._ahead = self._recorder.compact(self.published)
+            elif self._recorder.wants_sequence_compaction():
+                self._ahead = self._recorder.compact_sequences()
         self._again, self._released = [], self.state.offset
-        closed = self.state.identities.closed
-        hours = [(hour, held.keys) for hour, held in closed.items() if hour not in self._archiving]
-        self._archiving |= {hour: self.state.offset for hour, _ in hours}
+        due = [place for place in self._closed() if place not in self._archiving]
+        self._archiving |= dict.fromkeys(due, self.state.offset)
+        identities, sequences = self.state.identities, self.state.sequences
         return Released(
             *(self.partition, self.slot.token, self.state.offset, rows + admitted, self.state.clock_ms),
             ledger=msgspec.structs.asdict(self.state.ledger),
             lateness_max_ms=self.state.lateness_max_ms,
             archived_since_ms=self.archived_since_ms,
-            identities=hours,
+            identities=[(hour, identities.closed[hour].keys) for kind, hour in due if kind == "ids"],
+            numbers=[(day, sequences.closed[day]) for kind, day in due if kind == "seq"],
             outcomes=outcomes,
         )
 
@@ -237,8 +243,17 @@ class Owner:
         """Every output below `through` is durable. The next checkpoint remembers it."""
         self.published = max(self.published, through)
         self.state.admissions.acknowledged(through)
-        for hour in [hour for hour, due in self._archiving.items() if due <= through]:
-            del self._archiving[hour], self.state.identities.closed[hour]
+        for kind, number in [place for place, due in self._archiving.items() if due <= through]:
+            del self._archiving[(kind, number)]
+            if kind == "ids":
+                del self.state.identities.closed[number]
+            else:
+                del self.state.sequences.closed[number]
+
+    def _closed(self) -> list[tuple[str, int]]:
+        """Hours and days that wait for the archive."""
+        state = self.state
+        return [("ids", hour) for hour in state.identities.closed] + [("seq", day) for day in state.sequences.closed]
 
     def mark(self) -> Mark | None:
         """Call it now and then, right after `checkpoint`. It takes a mark, and hands it out once it is acknowledged.

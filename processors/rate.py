@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
-from config.catalogue import Catalogue
-from processors.merge import DayState, Merged
+from config.catalogue import BEGIN_MS, Catalogue
+from processors.merge import Merged
 from processors.outputs import WindowRow
-from rating.days import DayAmount, rate_days
-from rating.numbers import Quantity, shown
+from processors.rate_parts import PartDay, part_days
+from processors.series import SeriesStates
+from processors.states import UsageState
+from rating.days import rate_days
+from rating.numbers import EXACT, Quantity, shown
 from rating.periods import Period, month_of
-from rating.prices import Price
+from rating.prices import Combine, Price, meters_of, needs_totals
 from rating.rate import Segment
+from rating.rollups import period_quantity
+from rating.totals import DAY_MS, day_ms
+from rating.usage import carries, price_usage
 from sinks.superseded import RatedKey
 
 _ZERO = Decimal(0)
+_DAY = timedelta(days=1)
+_EPOCH = date(1970, 1, 1)
 
 
 class RatedRow(msgspec.Struct):
@@ -39,6 +48,7 @@ class RatedRow(msgspec.Struct):
     segment_start: date
     day: date
     opening: bool
+    part: str  # the values of the dimensions that a price is taken apart by, as JSON; "" for all pooled
     quantity: Decimal
     quantity_total: Decimal
     amount: Decimal | None  # None: not rated, and the reason says why
@@ -52,12 +62,23 @@ class Rater:
     """Rates what changed, for the accounts that `mine` says are ours."""
 
     def __init__(self, catalogue: Catalogue, mine: Callable[[str], bool]) -> None:
-        self.merged = Merged({(meter.id, meter.version): meter for meter in catalogue.meters})
         self._catalogue, self._tariff = catalogue, catalogue.tariff()
         self._aggregation = {meter.id: meter.aggregation for meter in catalogue.meters}
+        self._gauges = frozenset(meter for meter, kind in self._aggregation.items() if kind == "gauge")
+        prices = [price for plan in catalogue.plans for price in plan.price]
+        closer = frozenset().union(*(meters_of(price) for price in prices if self._looks_closer(price)))
+        carrying = frozenset().union(*(meters_of(price) for price in prices if carries(price)))
+        self._carried = self._gauges | carrying  # their usage goes on while nothing happens
+        self.series = SeriesStates(catalogue, closer | self._gauges)
+        self.merged = Merged({(meter.id, meter.version): meter for meter in catalogue.meters}, self.series)
+        self.clock_ms = BEGIN_MS  # the highest record timestamp seen: gauges are rated up to its day
+        self._reached: dict[tuple[str, str], date] = {}  # (account, carried meter) -> the last day rated
         self._named = [account for account in catalogue.account_ids() if mine(account)]
         self._months: set[Period] = set()
         self._opened: set[tuple[str, Period]] = set()
+
+    def _looks_closer(self, price: Price) -> bool:
+        return needs_totals(price) or not self._gauges.isdisjoint(meters_of(price))
 
     def add(self, rows: list[WindowRow]) -> None:
         """Merge rows; nothing is rated until `rate`."""
@@ -67,6 +88,7 @@ class Rater:
         """Every rated row that what changed since the last call may have changed. Rows of one period stand together."""
         changed, self.merged.dirty = self.merged.dirty, {}
         due = {(account, month_of(month)): meters for (account, month), meters in changed.items()}
+        self._carry_on(due)
         rows: list[RatedRow] = []
         for account, period in self._unopened([period for _, period in due]):
             due.setdefault((account, period), {})
@@ -75,9 +97,27 @@ class Rater:
             if (account, period) not in self._opened:
                 self._opened.add((account, period))
                 rows += self._opening(account, period, segments)
-            for meter, first in sorted(meters.items()):
-                rows += self._meter(account, period, segments, meter, first)
+            for segment in segments:
+                rows += self._segment(account, period, segment, meters)
         return rows
+
+    def _carry_on(self, due: dict[tuple[str, Period], dict[str, date]]) -> None:
+        """A gauge owes for each day that passes, and a late reading changes all days after it."""
+        today = _day_of(self.clock_ms)
+        begun: dict[tuple[str, str], date] = {}
+        for (account, _), meters in due.items():
+            for meter in self._carried & meters.keys():
+                begun[(account, meter)] = min(meters[meter], begun.get((account, meter), meters[meter]))
+        for place, last in self._reached.items():
+            if last < today:
+                begun[place] = min(last + _DAY, begun.get(place, today))
+        for (account, meter), start in begun.items():
+            period = month_of(start)
+            while period.start <= today:
+                firsts = due.setdefault((account, period), {})
+                firsts[meter] = min(max(start, period.start), firsts.get(meter, period.end))
+                period = month_of(period.end)
+            self._reached[(account, meter)] = max(today, self._reached.get((account, meter), today))
 
     def _unopened(self, periods: Iterable[Period]) -> Iterator[tuple[str, Period]]:
         """Named accounts owe flat prices in every period that has usage of anybody here, their own or not."""
@@ -89,105 +129,142 @@ class Rater:
         rows = []
         for segment in segments:
             for price in segment.plan.price if segment.plan else ():
-                opening = rate_days(price, [])[0]
-                rows.append(self._row(account, period, segment, price, opening, 0, opening.amount))
+                if not price.per:
+                    owed = price_usage(
+                        price, [], Period(segment.start, segment.end), segment.start, whole=period
+                    ).amount
+                    opening = PartDay(None, "", _ZERO, _ZERO, owed, owed, "")
+                    rows.append(self._row(account, period, segment, price, opening, 0))
         return rows
 
-    def _meter(
-        self, account: str, period: Period, segments: list[Segment], meter: str, first: date
-    ) -> Iterator[RatedRow]:
-        """The days from `first` on; those before it keep their amounts, as a price looks at the total up to a day."""
-        days = self.merged.days[(account, meter)]
-        before = 0  # versions of the period's earlier segments: a row's version covers the period up to its day
-        for segment in segments:
-            within = sorted(day for day in days if segment.start <= day < segment.end)
-            totals, versions = self._cumulate(meter, within, days, before)
-            before = versions[-1] if versions else before
-            prices = [price for price in segment.plan.price if price.meter == meter] if segment.plan else []
-            for price in prices:
-                owed = _ZERO
-                for place, row in enumerate(rate_days(price, list(zip(within, totals, strict=True)))):
-                    owed += row.amount
-                    if row.day is not None and row.day >= first:
-                        yield self._row(account, period, segment, price, row, versions[place - 1], owed)
-            if not prices:
-                reason = segment.reason
-                if segment.plan:
-                    reason = f"plan {segment.plan.id} version {segment.plan.version} has no price for this meter"
-                amounts = _unrated_days(within, totals)
-                for row, version in zip(amounts, versions, strict=True):
-                    if row.day is not None and row.day >= first:
-                        yield self._unrated(account, period, segment, meter, row, version, reason)
+    def _segment(self, account: str, period: Period, segment: Segment, due: dict[str, date]) -> Iterator[RatedRow]:
+        """The days of a segment from the first change on; those before it keep their amounts."""
+        rated: set[str] = set()
+        for price in segment.plan.price if segment.plan else ():
+            meters = meters_of(price)
+            rated |= meters
+            changed = [first for meter, first in due.items() if meter in meters]
+            if changed:
+                yield from self._price(account, period, segment, price, min(changed))
+        for meter in sorted(due.keys() - rated):
+            reason = segment.reason
+            if segment.plan:
+                reason = f"plan {segment.plan.id} version {segment.plan.version} has no price for this meter"
+            yield from self._unrated(account, period, segment, meter, due[meter], reason)
 
-    def _cumulate(
-        self, meter: str, within: list[date], days: dict[date, DayState], versions: int
-    ) -> tuple[list[Quantity], list[int]]:
-        """The quantity from the segment's start up to each day, and its version."""
-        running, totals, sums = DayState(versions=versions), [], []
-        for day in within:
-            running.merge(days[day])
-            totals.append(running.quantity(self._aggregation[meter]))
-            sums.append(running.versions)
-        return totals, sums
+    def _price(self, account: str, period: Period, segment: Segment, price: Price, first: date) -> Iterator[RatedRow]:
+        meters = meters_of(price)
+        days = self._days(account, meters, segment, carried=carries(price))
+        versions = self._versions(account, meters, period, days)
+        if self._looks_closer(price):
+            totals = self.series.totals(account, meters, min(segment.end, _day_of(self.clock_ms) + _DAY))
+            rows: Iterable[PartDay] = part_days(price, totals, Period(segment.start, segment.end), period, days, first)
+        else:
+            assert price.meter is not None
+            rows = _whole_days(price, days, self._cumulate(account, price.meter, days))
+        for row in rows:
+            if row.day is not None and row.day >= first:
+                yield self._row(account, period, segment, price, row, versions[row.day])
+
+    def _unrated(
+        self, account: str, period: Period, segment: Segment, meter: str, first: date, reason: str
+    ) -> Iterator[RatedRow]:
+        days = self._days(account, frozenset((meter,)), segment)
+        versions = self._versions(account, frozenset((meter,)), period, days)
+        before = _ZERO
+        for day, total in zip(days, self._cumulate(account, meter, days), strict=True):
+            now = shown(total)
+            if day >= first:
+                row = PartDay(day, "", EXACT.subtract(now, before), now, None, None, reason)
+                yield self._row(account, period, segment, meter, row, versions[day])
+            before = now
+
+    # -- days, their versions and quantities
+
+    def _days(self, account: str, meters: frozenset[str], segment: Segment, *, carried: bool = False) -> list[date]:
+        """The days of a segment on which anything was used, ascending; of what is carried all days that have come."""
+        found: set[date] = set()
+        for meter in meters:
+            days = self.merged.days.get((account, meter), {})
+            found |= {day for day in days if segment.start <= day < segment.end}
+            if days and (carried or meter in self._gauges):
+                day, last = max(segment.start, min(days)), min(segment.end - _DAY, _day_of(self.clock_ms))
+                found |= {day + n * _DAY for n in range((last - day).days + 1)}
+        return sorted(found)
+
+    def _versions(self, account: str, meters: frozenset[str], period: Period, days: list[date]) -> dict[date, int]:
+        """Of each day the sum over all partials up to it: of the period's, and of what is carried all before it too."""
+        states = sorted(
+            (day, state.versions)
+            for meter in meters
+            for day, state in self.merged.days.get((account, meter), {}).items()
+            if day >= period.start or meter in self._carried
+        )
+        found, place, total = {}, 0, 0
+        for day in days:
+            while place < len(states) and states[place][0] <= day:
+                total += states[place][1]
+                place += 1
+            found[day] = total
+        return found
+
+    def _cumulate(self, account: str, meter: str, days: list[date]) -> list[Quantity]:
+        """The quantity of a segment up to each of its days."""
+        if meter in self._gauges and days:
+            totals = self.series.totals(account, frozenset((meter,)), days[-1] + _DAY)
+            start = day_ms(days[0])
+            return [period_quantity(_Counted(meter), totals, start, day_ms(day + _DAY)) for day in days]
+        states, running, totals_ = self.merged.days.get((account, meter), {}), UsageState(), []
+        for day in days:
+            running.merge(states[day])
+            totals_.append(running.quantity(self._aggregation[meter]))
+        return totals_
 
     def _row(
-        self, account: str, period: Period, segment: Segment, price: Price, row: DayAmount, version: int, owed: Decimal
+        self, account: str, period: Period, segment: Segment, priced: Price | str, row: PartDay, version: int
     ) -> RatedRow:
-        assert segment.plan is not None
+        """`priced`: the price, or the meter that has none."""
+        plan, price = segment.plan, None if isinstance(priced, str) else priced
         return RatedRow(
             account=account,
-            plan=segment.plan.id,
-            plan_version=segment.plan.version,
-            price=price.id,
-            model=price.model,
-            meter=price.meter or "",
-            currency=segment.plan.currency,
+            plan=plan.id if plan else "",
+            plan_version=plan.version if plan else 0,
+            price=price.id if price else "",
+            model=price.model if price else "",
+            meter=priced if isinstance(priced, str) else priced.meter or "",
+            currency=plan.currency if plan else "",
             period_start=period.start,
             segment_start=segment.start,
             day=row.day or segment.start,
             opening=row.day is None,
+            part=row.part,
             quantity=row.quantity,
             quantity_total=row.quantity_total,
             amount=row.amount,
-            amount_total=owed,
-            unrated_reason="",
-            generation=self._catalogue.generation,
-            version=version,
-        )
-
-    def _unrated(
-        self, account: str, period: Period, segment: Segment, meter: str, row: DayAmount, version: int, reason: str
-    ) -> RatedRow:
-        assert row.day is not None
-        return RatedRow(
-            account=account,
-            plan=segment.plan.id if segment.plan else "",
-            plan_version=segment.plan.version if segment.plan else 0,
-            price="",
-            model="",
-            meter=meter,
-            currency=segment.plan.currency if segment.plan else "",
-            period_start=period.start,
-            segment_start=segment.start,
-            day=row.day,
-            opening=False,
-            quantity=row.quantity,
-            quantity_total=row.quantity_total,
-            amount=None,
-            amount_total=None,
-            unrated_reason=reason,
+            amount_total=row.amount_total,
+            unrated_reason=row.reason,
             generation=self._catalogue.generation,
             version=version,
         )
 
 
-def _unrated_days(days: list[date], totals: list[Quantity]) -> list[DayAmount]:
-    rows, before = [], _ZERO
-    for day, total in zip(days, totals, strict=True):
-        now = shown(total)
-        rows.append(DayAmount(day, now - before, now, _ZERO))
-        before = now
-    return rows
+class _Counted(NamedTuple):
+    """A meter as it is, without a price."""
+
+    meter: str | None
+    combine: Combine | None = None
+
+
+def _day_of(at_ms: int) -> date:
+    return date.min if at_ms == BEGIN_MS else _EPOCH + at_ms // DAY_MS * _DAY
+
+
+def _whole_days(price: Price, days: list[date], totals: list[Quantity]) -> Iterator[PartDay]:
+    """The days of a price that its meter's total is enough for."""
+    owed = _ZERO
+    for row in rate_days(price, list(zip(days, totals, strict=True))):
+        owed = EXACT.add(owed, row.amount)
+        yield PartDay(row.day, "", row.quantity, row.quantity_total, row.amount, owed, "")
 
 
 def taken_back(old: RatedKey, generation: int) -> RatedRow:
@@ -204,6 +281,7 @@ def taken_back(old: RatedKey, generation: int) -> RatedRow:
         segment_start=old.segment_start,
         day=old.day,
         opening=old.opening,
+        part=old.part,
         quantity=_ZERO,
         quantity_total=_ZERO,
         amount=_ZERO,

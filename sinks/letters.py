@@ -116,20 +116,46 @@ def raws(client: Client, view: View, topic: str, places: Sequence[Coordinate]) -
     return found
 
 
-def archived(client: Client, topic: str, partition: int, identities: Iterable[tuple[int, int]]) -> set[int]:
-    """Of (hour, identity) those identities that were accepted, in time or by an admission."""
+class Asked(NamedTuple):
+    """An event that may have been counted. `hour`: of its time, since 1970; the first of the day for a numbered one."""
+
+    identity: int
+    lasting: int  # the identity under which admissions are kept
+    hour: int
+    source: int  # digest of the source; where the event is known by its number
+    number: int  # -1: known by its id
+
+
+def archived(client: Client, topic: str, partition: int, asked: Iterable[Asked]) -> set[int]:
+    """Lasting identities, of those asked for, that were accepted, in time or by an admission."""
     found: set[int] = set()
-    for some in _groups(identities):
+    for some in _groups(asked):
         # Integers of ours, written out: as parameters they would go into the address, which is bounded. As texts: what
         # passes 64 bits would be read as a float, which no identity equals.
         place = "topic = {topic:String} AND partition = {partition:Int32}"
         parameters = {"topic": topic, "partition": partition}
-        in_time = f"SELECT identity FROM identity_archive_rows WHERE {place} AND (hour, identity) IN ({_texts(some)})"
-        alone = ", ".join(f"'{identity}'" for _, identity in some)
+        hours = ", ".join(f"({one.hour}, '{one.identity}')" for one in some)
+        alone = ", ".join(f"'{one.lasting}'" for one in some)
+        in_time = f"SELECT hour, identity FROM identity_archive_rows WHERE {place} AND (hour, identity) IN ({hours})"
         admitted = f"""SELECT identity FROM admission_rows
             WHERE {place} AND verdict = 'accepted' AND identity IN ({alone})"""
-        for query in (in_time, admitted):
-            found.update(row["identity"] for row in rows(client, query, parameters))
+        found.update(row["identity"] for row in rows(client, admitted, parameters))
+        there = {(row["hour"], row["identity"]) for row in rows(client, in_time, parameters)}
+        found.update(one.lasting for one in some if (one.hour, one.identity) in there)
+        numbered = [one for one in some if one.number >= 0]
+        if numbered:
+            days = ", ".join(sorted({f"({one.hour // 24}, '{one.source}')" for one in numbered}))
+            query = (
+                f"SELECT day, source, first, last FROM number_archive_rows WHERE {place} AND (day, source) IN ({days})"
+            )
+            covers: dict[tuple[int, int], list[tuple[int, int]]] = {}
+            for row in rows(client, query, parameters):
+                covers.setdefault((row["day"], row["source"]), []).append((row["first"], row["last"]))
+            found.update(
+                one.lasting
+                for one in numbered
+                if any(first <= one.number <= last for first, last in covers.get((one.hour // 24, one.source), ()))
+            )
     return found
 
 
@@ -150,10 +176,6 @@ _TABLES: dict[View, str] = {"late_events": "late_event_rows", "dead_letters": "d
 
 def _tuples(values: Iterable[tuple[int, ...]]) -> str:
     return ", ".join(f"({', '.join(map(str, value))})" for value in values)
-
-
-def _texts(values: Iterable[tuple[int, int]]) -> str:
-    return ", ".join(f"({hour}, '{identity}')" for hour, identity in values)
 
 
 _T = TypeVar("_T")

@@ -48,6 +48,7 @@ class UsageRows(msgspec.Struct):
     latest_id_lo: Integers  # uint64
     latest_value: Integers
     members: Sequence[Members] | None = None  # None: no row of the batch has any
+    samples: Sequence[npt.NDArray[np.uint64]] | None = None  # of gauges, uint64[k, 4] as in processors.samples
     admission: Integers | None = None  # offset of the admission record + 1; None or 0: the events came in time
 
 
@@ -92,6 +93,17 @@ class IdentityRows(msgspec.Struct):
     identity: npt.NDArray[np.uint64]  # [n, 2], high and low half
 
 
+class NumberRows(msgspec.Struct):
+    """Numbers accepted in one closed day, as intervals. Key: (topic, partition, day, source, first, last)."""
+
+    topic: str
+    partition: int
+    day: int  # of event time, days since 1970
+    source: npt.NDArray[np.uint64]  # [n, 2], digest of the source, high and low half
+    first: Integers
+    last: Integers  # inclusive
+
+
 class AdmissionRows(msgspec.Struct):
     """What became of each event that came back.
 
@@ -115,7 +127,7 @@ class AdmissionRows(msgspec.Struct):
 class RatedRows(msgspec.Struct):
     """Rated days.
 
-    Key: (account, period_start, segment_start, price, meter, opening, day). Version: generation << 64 | version.
+    Key: (account, period_start, segment_start, price, meter, opening, day, part). Version: generation << 64 | version.
 
     Rows of one (account, period_start) stand together: they are inserted in one block where it can hold them.
     """
@@ -131,6 +143,7 @@ class RatedRows(msgspec.Struct):
     segment_start: Sequence[date]
     day: Sequence[date]
     opening: Integers  # 0 or 1
+    part: Sequence[str]  # values of the dimensions that a price is taken apart by, canonical JSON; empty for all pooled
     quantity: Sequence[Decimal]  # of the day, at most 12 digits after the point
     quantity_total: Sequence[Decimal]  # from the segment's start through the day
     amount: Sequence[Decimal | None]  # at most 30 digits after the point; None: unrated

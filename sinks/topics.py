@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
@@ -28,7 +29,7 @@ def admin(settings: Kafka) -> AdminClient:
 def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[int, dict[str, str]]]:
     """Partitions and settings of every topic, as `doctor` checks them and `create_topics` makes them.
 
-    `log_reach_ms`: how far back a restore reads the events, lateness plus the largest window plus skew.
+    `log_reach_ms`: how far back a restore reads the events, lateness plus a day plus skew.
     """
     days = {"retention.ms": str(max(35 * _DAY_MS, log_reach_ms + 30 * _DAY_MS))}  # a month to look back beyond it
     kept = {"retention.ms": "-1"}
@@ -94,9 +95,9 @@ def _metadata(client: AdminClient, topic: str | None = None) -> Any:
 class DurableProducer:
     """Sends, and knows when everything it sent is acknowledged by all replicas in sync."""
 
-    def __init__(self, settings: Kafka) -> None:
+    def __init__(self, settings: Kafka, client: Callable[[dict[str, Any]], Any] = Producer) -> None:
         self._failed: KafkaError | None = None
-        self._producer = Producer(
+        self._producer = client(
             {
                 "bootstrap.servers": settings.bootstrap,
                 "enable.idempotence": True,  # acks=all, in order, no doubles by the client's own retries

@@ -16,7 +16,7 @@ from tollstream.place import now_ms, published_catalogue
 if TYPE_CHECKING:
     from config.loader import Config
     from processors.admission import AdmissionRecord
-    from sinks.letters import Choice, Coordinate, Found, Tried, View
+    from sinks.letters import Asked, Choice, Coordinate, Found, Tried, View
 
 HOUR_MS = 3_600_000
 RECORD_EVENTS_MAX = 5_000  # of one admission record: half of the default limit of a message, and a short wait
@@ -132,47 +132,54 @@ class Admitter:
     def _record(self, group: list["Found"]) -> "AdmissionRecord | None":
         """What to send of a group. The ledger is read before the archive: then the archive holds what it says."""
         from processors.admission import AdmissionRecord, Returned
-        from sinks.letters import archived, ledgered, raws
+        from sinks.letters import Asked, archived, ledgered, raws
 
         partition = group[0].at.partition
         ledger = ledgered(self._client, self._topic).get(partition)
         if ledger is None:  # letters leave before the first checkpoint
             return None
         held = raws(self._client, self._view, self._topic, [one.at for one in group])
-        ready: list[tuple[Coordinate, bytes, int, int]] = []
-        for at, raw, hour, identity in self._identified(group, held):
-            if hour * HOUR_MS < ledger.archived_since_ms:
+        ready: list[tuple[Coordinate, bytes, Asked]] = []
+        for at, raw, asked, end_ms in self._identified(group, held):
+            if end_ms <= ledger.archived_since_ms:
                 self.summary.not_archived += 1
             else:
-                ready.append((at, raw, hour, identity))
-        known = archived(self._client, self._topic, partition, ((hour, identity) for *_, hour, identity in ready))
-        events = [
-            Returned(at.offset, at.place, b"" if identity in known else raw, identity in known)
-            for at, raw, _, identity in ready
-        ]
+                ready.append((at, raw, asked))
+        known = archived(self._client, self._topic, partition, (asked for *_, asked in ready))
+        events = []
+        for at, raw, asked in ready:
+            counted = asked.lasting in known
+            events.append(Returned(at.offset, at.place, b"" if counted else raw, counted))
         if not events:
             return None
         return AdmissionRecord(ledger.clock_ms, ledger.lateness_max_ms, self._topic, partition, events)
 
     def _identified(
         self, group: list["Found"], held: dict["Coordinate", bytes]
-    ) -> Iterator[tuple["Coordinate", bytes, int, int]]:
-        """(coordinate, bytes, hour of event time, identity) of what can be read; the rest is refused still."""
-        from processors.admission import ARRAY
+    ) -> Iterator[tuple["Coordinate", bytes, "Asked", int]]:
+        """(coordinate, bytes, identity, end of its hour or day in ms) of what can be read; the rest is refused."""
+        from processors.admission import ARRAY, lasting
         from processors.decode_split import form_of
         from processors.events import INVALID
+        from sinks.letters import Asked
 
         values = [held[one.at] for one in group]
         arrays = [bool(value) and form_of(value)[1] for value in values]
         single = [b"" if array else value for value, array in zip(values, arrays, strict=True)]
         decoded = self._decoder.decode(single, np.full(len(single), now_ms(), np.int64))
-        reasons = {refusal.row: refusal.reason for refusal in decoded.refusals}
+        reasons, identity = {refusal.row: refusal.reason for refusal in decoded.refusals}, lasting(decoded)
         for row, one in enumerate(group):
             if decoded.kind[row] == INVALID:
                 self.summary.refuse(ARRAY if arrays[row] else reasons[row])
                 continue
-            high, low = decoded.digest[row].tolist()
-            yield one.at, values[row], int(decoded.time_us[row]) // (HOUR_MS * 1000), high << 64 | low
+            number, source = int(decoded.sequence[row]), 0
+            hours = 24 if number >= 0 else 1  # what it is known by is kept by day or by hour
+            if number >= 0:
+                source = _whole(decoded.sources[decoded.source[row]].tolist())
+            hour = int(decoded.time_us[row]) // (hours * HOUR_MS * 1000) * hours
+            own, kept = (_whole(one[row].tolist()) for one in (decoded.digest, identity))
+            asked = Asked(own, kept, hour, source, number)
+            yield one.at, values[row], asked, (hour + hours) * HOUR_MS
 
     def _send(self, record: "AdmissionRecord") -> None:
         from processors.admission import encode
@@ -220,3 +227,8 @@ class Admitter:
         if now - self._told_at >= _TELL_S:
             self._told_at = now
             self._say(f"{self.summary.decided:,} of {self.summary.chosen:,} events are decided")
+
+
+def _whole(halves: list[int]) -> int:
+    """A digest from its high and low half."""
+    return halves[0] << 64 | halves[1]

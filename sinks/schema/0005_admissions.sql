@@ -20,6 +20,20 @@ PARTITION BY intDiv(hour, 720)
 ORDER BY (topic, partition, hour, identity)
 COMMENT 'Identities of all events accepted in hours that are closed: whether an event that comes back was counted. Do not drop any of it while late events of its hours may come back';
 
+CREATE TABLE IF NOT EXISTS {database}.number_archive_rows
+(
+    topic LowCardinality(String) COMMENT 'Id of the events topic',
+    partition Int32 COMMENT 'Partition of the events topic',
+    day UInt32 COMMENT 'Day of event time, days since 1970',
+    source UInt128 COMMENT 'Digest of the source',
+    first Int64 COMMENT 'First number of the interval',
+    last Int64 COMMENT 'Last number of the interval, inclusive'
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY intDiv(day, 30)
+ORDER BY (topic, partition, day, source, first, last)
+COMMENT 'Numbers of all events accepted in days that are closed, of sources that number their events. Do not drop any of it while late events of its days may come back';
+
 CREATE TABLE IF NOT EXISTS {database}.admission_rows
 (
     topic LowCardinality(String) COMMENT 'Id of the events topic',

@@ -14,7 +14,7 @@ from processors.meter import Ledger
 from processors.partials import DamagedError
 from processors.state import FencedError, OlderCatalogueError, RedisSlot, Slot, connect
 from sinks.errors import Retryable
-from tests.simulation.fakes import FakeSlot, SlotStore
+from tests.simulation.slots import FakeSlot, SlotStore
 
 
 class Setup:

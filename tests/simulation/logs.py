@@ -9,11 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from config.catalogue import Catalogue, EventType, Meter, epoch_ms
+from processors.meter import Batch
 from rating.contracts import Account, Contract
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, Package, PerUnit, Tier, Volume
+from tests.simulation.numbers import Numbers
 from tests.simulation.oracle import Fact, Message
 
 START = datetime(2026, 10, 31, 12, tzinfo=UTC)
@@ -66,10 +69,43 @@ CATALOGUE = Catalogue(
 )
 
 
+def _with(catalogue: Catalogue, **changed: Any) -> Catalogue:
+    return msgspec.structs.replace(catalogue, generation=catalogue.generation + 1, **changed)
+
+
+_PRO_2 = Plan(
+    "pro",
+    2,
+    "USD",
+    price=(
+        Graduated("r", "requests", (Tier(up_to="5", unit_amount="0.2"), Tier(unit_amount="0.01"))),
+        Package("hits-by-three", "hits", "3", "0.9"),
+        PerUnit("l", "load", "0.3"),
+    ),
+)
+_REPRICED = _with(CATALOGUE, plans=(_PRO, _PRO_2, _MAX, _FREE))
+# Published in this order in the midst of a run. What is metered stays, for the log may be ahead of any new version.
+CATALOGUES = (
+    CATALOGUE,
+    _REPRICED,
+    _with(_REPRICED, default_plan=None, contracts=(Contract("acme", "max", datetime(2026, 10, 1, tzinfo=UTC)),)),
+)
+
+
+def batch_of(messages: list[Message]) -> Batch:
+    """A batch as the consumer hands it over."""
+    return Batch(
+        [message.value for message in messages],
+        np.array([message.offset for message in messages], np.int64),
+        np.array([message.timestamp_ms for message in messages], np.int64),
+    )
+
+
 def make_log(rng: random.Random, messages: int) -> list[Message]:
     """One partition's log."""
     log: list[Message] = []
     sent: list[tuple[Fact, dict[str, Any]]] = []
+    numbers = Numbers(rng)
     clock_ms, offset, serial = epoch_ms(START), rng.choice((0, 0, 3)), 0
     for _ in range(messages):
         clock_ms += _step_ms(rng)
@@ -83,7 +119,7 @@ def make_log(rng: random.Random, messages: int) -> list[Message]:
                     events.append(rng.choice(sent[-15:] if rng.random() < 0.7 else sent))
                     continue
                 serial += 1
-                events.append(_event(rng, serial, timestamp_ms))
+                events.append(numbers.stamp(*_event(rng, serial, timestamp_ms)))
                 if events[-1][0].readable:
                     sent.append(events[-1])
             value = _encoded(rng, [body for _, body in events])

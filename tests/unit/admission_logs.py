@@ -45,7 +45,7 @@ class Known(NamedTuple):
     """Of an accepted event: how a command may know of it."""
 
     offset: int  # of what accepted it
-    hour: int
+    end_ms: int  # of the hour or day that it is kept in
     admitted: bool
 
 
@@ -53,7 +53,7 @@ class Letter(NamedTuple):
     offset: int
     raw: bytes
     identity: Identity
-    kind: str
+    end_ms: int
 
 
 def batch(lines: list[Line]) -> Batch:
@@ -61,10 +61,12 @@ def batch(lines: list[Line]) -> Batch:
     return Batch(list(values), np.array(offsets, np.int64), np.array(times, np.int64))
 
 
-def event(kind: str, name: str, time_ms: int, v: int) -> bytes:
+def event(kind: str, name: str, time_ms: int, v: int, number: int = -1) -> bytes:
+    """`number`: of its source, if it is known by that."""
     time = np.datetime64(time_ms, "ms").item().isoformat() + "Z"
     body = {"specversion": "1.0", "id": name, "source": "s", "type": kind, "subject": "z", "time": time}
-    return msgspec.json.encode(body | {"data": {"v": v, "zone": f"z{v % 3}"}})
+    numbered = {"sequencetype": "tollstream", "sequence": str(number)} if number >= 0 else {}
+    return msgspec.json.encode(body | {"data": {"v": v, "zone": f"z{v % 3}"}} | numbered)
 
 
 class Story:
@@ -82,7 +84,7 @@ class Story:
         self.known: dict[Identity, Known] = {}
         self.letters: list[Letter] = []
         self.ledgers = [(0, START_MS)]  # (offset, clock) of every checkpoint
-        self.sent: list[tuple[str, str, int, int]] = []
+        self.sent: list[tuple[str, str, int, int, int]] = []
         self.verdicts: Counter[str] = Counter()
         self.faults: list[str] = []
         now_ms = START_MS
@@ -101,17 +103,20 @@ class Story:
     def _send(self, at: int, stamp_ms: int) -> None:
         rng = self.rng
         if self.sent and rng.random() < 0.5:
-            kind, name, time_ms, v = rng.choice(self.sent)
+            kind, name, time_ms, v, number = rng.choice(self.sent)
         else:
             kind, name, v = rng.choice("ab"), f"e{len(self.sent)}", rng.randint(1, 9)
+            number = len(self.sent) if rng.random() < 0.4 else -1
             time_ms = stamp_ms - rng.choice((0, 30 * 60_000, 90 * 60_000, 3 * HOUR_MS, 9 * HOUR_MS))
-            self.sent.append((kind, name, time_ms, v))
-        raw = event(kind, name, time_ms, v)
+            self.sent.append((kind, name, time_ms, v, number))
+        raw = event(kind, name, time_ms, v, number)
+        size_ms = 24 * HOUR_MS if number >= 0 else HOUR_MS
+        end_ms = (time_ms // size_ms + 1) * size_ms
         self._fold(Line(at, stamp_ms, raw))
         if time_ms < self.clock_ms - LATENESS_MS[kind]:
-            self.letters.append(Letter(at, raw, (name, time_ms), kind))
+            self.letters.append(Letter(at, raw, (name, time_ms), end_ms))
         elif (name, time_ms) not in self.known:
-            self.known[(name, time_ms)] = Known(at, time_ms // HOUR_MS, False)
+            self.known[(name, time_ms)] = Known(at, end_ms, False)
 
     def _admit(self, at: int, stamp_ms: int) -> None:
         """As a command does: the ledger first, then the archive, which may hold more than the ledger said."""
@@ -127,7 +132,7 @@ class Story:
             self.verdicts[outcome.verdict] += 1
             counted = letter.identity in self.known
             if outcome.verdict == "accepted":
-                self.known[letter.identity] = Known(at, letter.identity[1] // HOUR_MS, True)
+                self.known[letter.identity] = Known(at, letter.end_ms, True)
             if counted != (outcome.verdict == "duplicate") and outcome.verdict != "late":
                 self.faults.append(f"{letter} was counted: {counted}, and is {outcome.verdict} at {at}")
             if outcome.verdict == "late" and _first_open(clock_ms) == _first_open(self.clock_ms):
@@ -137,7 +142,7 @@ class Story:
         found = self.known.get(letter.identity)
         if found is None:
             return False
-        return found.offset < offset if found.admitted else found.hour < _first_open(clock_ms)
+        return found.offset < offset if found.admitted else found.end_ms <= clock_ms - LATENESS_MAX_MS
 
     def _fold(self, line: Line) -> None:
         self.log.append(line)

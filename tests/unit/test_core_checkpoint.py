@@ -14,9 +14,8 @@ from processors.checkpoint import Checkpoint, Head, Manifest, Recorder, Snapshot
 from processors.events import Decoder
 from processors.meter import PartitionState
 from processors.partials import DamagedError
-from tests.simulation.fakes import FakeSlot, SlotStore
-from tests.simulation.logs import CATALOGUE, SKEW_MS, make_log
-from tests.simulation.simulate import batch_of
+from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
+from tests.simulation.slots import FakeSlot, SlotStore
 
 
 def empty() -> PartitionState:

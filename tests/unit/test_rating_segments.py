@@ -60,9 +60,7 @@ def test_a_contract_is_written_with_from_and_to_and_survives_json() -> None:
     ("bounds", "message"),
     [
         ({"from": "2026-01-01T00:00:00"}, "timezone"),
-        ({"from": "2026-01-01T00:00:00+01:00"}, "from: 2025-12-31T23:00:00.* must be midnight UTC"),
-        ({"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:01Z"}, "to: .* must be midnight UTC"),
-        ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "must be after from"),
+        ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "to: must be after `from`"),
         ({"from": "0001-01-01T00:00:00+01:00"}, "outside the years 1 to 9999"),
         ({"from": "2026-01-01T00:00:00Z", "until": "x"}, "unknown field"),
     ],

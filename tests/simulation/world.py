@@ -1,0 +1,361 @@
+"""One run: logs, services and machines made from a seed, what goes wrong among them, and the calm end."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from config.catalogue import Catalogue
+from config.settings import Kafka, Limits, Processing, Settings
+from processors.meter import Letter
+from processors.outputs import WindowRow
+from tests.simulation.broker import Broker, Record
+from tests.simulation.clients import SimProducer
+from tests.simulation.group import Group
+from tests.simulation.logs import CATALOGUES, SKEW_MS, make_log
+from tests.simulation.oracle import Message, Oracle
+from tests.simulation.processes import Machine, SimChild
+from tests.simulation.scheduling import Scheduler
+from tests.simulation.slots import SlotStore
+from tests.simulation.tables import Tables
+from tests.simulation.verdict import check, frozen, row_faults
+
+_SLOT_FAULTS = ("refused", "lost", "late", "torn", "before", "after")
+_ROW = msgspec.msgpack.Decoder(WindowRow)
+_LETTER = msgspec.json.Decoder(Letter)
+EVENTS, WINDOWS, MARKS = "usage.events", "usage.windows", "usage.marks"
+
+
+class World:
+    """Everything there is, and the one source of chance."""
+
+    def __init__(self, seed: int, variants: frozenset[str] = frozenset()) -> None:
+        self.seed, self.variants, self.rng = seed, variants, random.Random(seed)
+        rng = self.rng
+        self.settings = _settings(rng)
+        self.trouble = rng.choice((0.01, 0.03, 0.06))  # share of steps that are mischief, and of calls that fail
+        self.batch_max = rng.choice((1, 3, 8, 8, 30))
+        self.events_partitions, self.windows_partitions = rng.randint(1, 2), rng.randint(1, 2)
+        self.catalogues = CATALOGUES[: rng.choice((1, 1, 2, 3))]
+        self.newest = 0  # the one that is published
+        self.logs = [make_log(rng, rng.randint(8, 45)) for _ in range(self.events_partitions)]
+        self.shown = [0] * self.events_partitions
+        self.forgets = rng.random() < 0.1  # the log's retention may be too short in this run
+        self.scheduler = Scheduler(rng)
+        self._make_services()
+        self.machines: list[Machine] = []
+        self.workers: list[SimChild] = []
+        self.children = 0
+        self.calm = False
+        self.stopped = ""
+        self.faults: list[str] = []
+        self.seen: Counter[str] = Counter()
+
+    def _make_services(self) -> None:
+        rng, kafka = self.rng, self.settings.kafka
+        counts = {EVENTS: self.events_partitions, WINDOWS: self.windows_partitions, MARKS: 1}
+        counts |= {kafka.rated_topic: self.windows_partitions, kafka.late_topic: 1, kafka.dead_letter_topic: 1}
+        self.broker = Broker(rng, counts, trusted=rng.random() < 0.8)
+        self.broker.taken = self._taken
+        self.groups = {
+            f"{kafka.group}-{name}": Group(
+                rng, count, cooperative=rng.random() < 0.7, session_s=kafka.session_timeout_ms / 1000
+            )
+            for name, count in (("meter", self.events_partitions), ("rate", self.windows_partitions))
+        }
+        self._stores: dict[tuple[str, int], SlotStore] = {}
+        self.tables = Tables()
+        self.producers: list[SimProducer] = []
+        self.flying: list[Callable[[], None]] = []  # writes that the network has, and whose senders gave up
+        self._highest: dict[
+            object, int
+        ] = {}  # of each row key of usage.windows the highest version that ever was there
+        self.oracles = [Oracle(self.catalogues[-1], self.settings.limits, SKEW_MS).fold(log) for log in self.logs]
+
+    # -- what services ask
+
+    def chance(self, share: float) -> bool:
+        return not self.calm and self.rng.random() < share
+
+    def fault(self, call: str, kinds: tuple[str, ...] = _SLOT_FAULTS) -> str:
+        """What goes wrong with a call; mostly nothing."""
+        self.seen[f"call {call}"] += 1
+        if not self.chance(self.trouble):
+            return ""
+        found = self.rng.choice(kinds)
+        self.seen[f"{call}: {found}"] += 1
+        return found
+
+    def batch(self) -> int:
+        return self.rng.randint(1, self.batch_max) if not self.calm else 1_000
+
+    def published(self) -> Catalogue:
+        return self.catalogues[self.newest]
+
+    def store(self, topic_id: str, partition: int) -> SlotStore:
+        place = (topic_id, partition)
+        if place not in self._stores:
+            fenced, compares = (
+                "no owner check in the checkpoint" not in self.variants,
+                "no offset check in the checkpoint" not in self.variants,
+            )
+            self._stores[place] = SlotStore(fenced=fenced, compares=compares)
+        return self._stores[place]
+
+    def take_usage(self, row: WindowRow) -> None:
+        self._check_row(row)
+        self.tables.usage.insert(frozen(row), row.offset, row)
+
+    def _check_row(self, row: WindowRow) -> None:
+        self.faults += row_faults(self.oracles[row.partition], row)
+
+    def _taken(self, topic: str, partition: int, record: Record) -> None:
+        if topic == WINDOWS and record.value is not None:
+            row = _ROW.decode(record.value)
+            self._highest[frozen(row)] = max(row.offset, self._highest.get(frozen(row), -1))
+
+    # -- what readers see
+
+    @property
+    def topic_id(self) -> str:
+        return self.broker.topics[EVENTS].id
+
+    def newest_windows(self) -> dict[object, WindowRow]:
+        """What a reader of usage.windows from its start makes of it."""
+        found: dict[object, WindowRow] = {}
+        for partition in self.broker.topics[WINDOWS].partitions:
+            for record in partition.records:
+                row = _ROW.decode(record.value or b"")
+                if frozen(row) not in found or row.offset >= found[frozen(row)].offset:
+                    found[frozen(row)] = row
+        return found
+
+    def letters_sent(self, partition: int) -> dict[tuple[str, int, int], dict[str, Any]]:
+        """Letters of a partition on their topics, by verdict, offset and index; the last of a key holds."""
+        kafka, found = self.settings.kafka, {}
+        for topic in (kafka.late_topic, kafka.dead_letter_topic):
+            for record in self.broker.topics[topic].partitions[0].records:
+                letter = msgspec.structs.asdict(_LETTER.decode(record.value or b""))
+                place = f"{self.topic_id}/{partition}/{letter['offset']}/{letter['index']}"
+                if record.key == place.encode():
+                    found[(letter["verdict"], letter["offset"], letter["index"])] = letter
+        return found
+
+    # -- the run
+
+    def run(self) -> list[str]:
+        """What was violated, each with the invariant's name."""
+        try:
+            for _ in range(self.rng.randint(1, 3)):
+                self.start_machine()
+            for _ in range(self.rng.randint(200, 1_500)):
+                self.something()
+                if self.stopped or self.faults:
+                    return self.outcome()
+            self.settle()
+            return self.outcome()
+        finally:
+            self.scheduler.end_all()
+
+    def outcome(self) -> list[str]:
+        if self.stopped:
+            return self.faults if self.forgets else [*self.faults, f"stopped: {self.stopped}"]
+        return self.faults + check(self)
+
+    def start_machine(self) -> None:
+        self.machines.append(Machine(self, self.rng.choice((1, 1, 2))))
+
+    def something(self) -> None:
+        """The next thing that happens, of all that could."""
+        rng, chance = self.rng, self.rng.random()
+        self.scheduler.now_s += rng.random() * 0.02
+        for group in self.groups.values():
+            group.expire(self.scheduler.now_s)
+        if chance < 0.06:
+            self._grow()
+        elif chance < 0.25:
+            self._arrive()
+        elif chance < 0.25 + self.trouble / 2:
+            self._mischief()
+        else:
+            self.scheduler.step()
+        self._mend()
+
+    def _grow(self) -> None:
+        """The events' producers send more."""
+        partition = self.rng.randrange(self.events_partitions)
+        log = self.logs[partition]
+        upto = min(len(log), self.shown[partition] + self.rng.randint(1, 6))
+        self._show(partition, log[self.shown[partition] : upto])
+
+    def _show(self, partition: int, messages: list[Message]) -> None:
+        there = self.broker.topics[EVENTS].partitions[partition]
+        for one in messages:
+            there.append(None, one.value, one.timestamp_ms, one.offset)
+        self.shown[partition] += len(messages)
+
+    def _arrive(self) -> bool:
+        """Something that is on its way gets there."""
+        sending = [one for one in self.producers if one.queue]
+        if self.flying and (not sending or self.rng.random() < 0.2):
+            self.flying.pop(self.rng.randrange(len(self.flying)))()
+        elif sending:
+            self.rng.choice(sending).deliver()
+        return bool(self.flying or sending)
+
+    def _mend(self) -> None:
+        """A machine whose workers died too often is started again by somebody; one that refused is not."""
+        for machine in [one for one in self.machines if one.dead]:
+            self.machines.remove(machine)
+            if machine.refused and not machine.refused.startswith("workers ended"):
+                self.stopped = machine.refused
+            elif not self.calm:
+                self.start_machine()
+
+    # -- what goes wrong
+
+    def _mischief(self) -> None:
+        does = self.rng.choices(
+            (
+                self._kill,
+                self._freeze,
+                self._cut_off,
+                self._rebalance,
+                self._harm_redis,
+                self._compact,
+                self._publish,
+                self._retain,
+            ),
+            (5, 3, 3, 2, 6, 3, 1, 1),
+        )[0]
+        self.seen[does.__name__.lstrip("_")] += 1
+        does()
+
+    def _living(self) -> list[SimChild]:
+        self.workers = [one for one in self.workers if not one.dead]
+        return self.workers
+
+    def _kill(self) -> None:
+        if self.rng.random() < 0.1 and self.machines:
+            self.rng.choice(self.machines).die()
+        elif self._living():
+            self.rng.choice(self.workers).die()
+        self.scheduler.bury()
+
+    def _freeze(self) -> None:
+        if self._living():
+            self.rng.choice(self.workers).freeze(self.rng.choice((0.5, 3.0, 20.0)))
+
+    def _cut_off(self) -> None:
+        members = [member for group in self.groups.values() for member in group.members]
+        if members:
+            self.rng.choice(members).cut_off(self.scheduler.now_s, self.rng.choice((0.5, 3.0, 20.0)))
+
+    def _rebalance(self) -> None:
+        self.rng.choice(list(self.groups.values())).rebalance()
+
+    def _harm_redis(self) -> None:
+        rng = self.rng
+        if not self._stores:
+            return
+        store, chance = self._stores[rng.choice(sorted(self._stores))], rng.random()
+        if chance < 0.4:
+            store.roll_back(rng.randint(1, 6))
+        elif chance < 0.6:
+            store.lose()
+        else:
+            store.evict("head" if rng.random() < 0.1 else rng.choice([*sorted(store.now.chunks), "state:0"]))
+
+    def _compact(self) -> None:
+        """Readers of a topic from its start must find the newest versions still."""
+        topic = self.rng.choice((WINDOWS, WINDOWS, MARKS, self.settings.kafka.rated_topic))
+        log = self.rng.choice(self.broker.topics[topic].partitions)
+        log.compact(log.end - self.rng.randint(0, 5))
+        if topic == WINDOWS:
+            found: dict[object, int] = {}
+            for record in log.records:
+                row = _ROW.decode(record.value or b"")
+                found[frozen(row)] = max(row.offset, found.get(frozen(row), -1))
+            for key, version in found.items():
+                if version < self._highest[key]:
+                    self.faults.append(f"I4: {key} went back from version {self._highest[key]} to {version}")
+
+    def _publish(self) -> None:
+        self.newest = min(self.newest + 1, len(self.catalogues) - 1)
+
+    def _retain(self) -> None:
+        log = self.rng.choice(self.broker.topics[EVENTS].partitions)
+        if self.forgets and log.records:
+            log.forget(self.rng.choice(log.records).offset)
+
+    # -- the end
+
+    def settle(self) -> None:
+        """No more faults. A last run reads all there is, while zombies of before stand still; then they wake up."""
+        self.calm = True
+        for partition, log in enumerate(self.logs):
+            self._show(partition, log[self.shown[partition] :])
+        self.newest = len(self.catalogues) - 1
+        for machine in self.machines:
+            if self.rng.random() < 0.5:
+                machine.die()
+        self.scheduler.bury()
+        stale = [one for one in self.scheduler.processes if not one.dead]
+        for process in stale:
+            process.freeze(1e9)
+        last = Machine(self, self.rng.randint(1, 2), until_caught_up=True)
+        self._until(lambda: last.dead)
+        if last.refused:
+            self.stopped = last.refused
+        if last.refused or self.faults:
+            return
+        for process in stale:
+            process.frozen_s = 0.0
+        for _ in range(self.rng.randint(0, 200)):
+            self._arrive()
+            self.scheduler.step()
+        for machine in self.machines:
+            machine.supervisor.stop()
+        self._until(lambda: not any(not one.dead for one in stale) and not self._arrive())
+        if stale and len(self.catalogues) > 1:  # what zombies rated by an older catalogue is found by the next sweep
+            last = Machine(self, 1, until_caught_up=True)
+            self._until(lambda: last.dead)
+
+    def _until(self, over: Callable[[], bool]) -> None:
+        """Let everything happen until it is over."""
+        for _ in range(20_000):
+            if over():
+                return
+            for group in self.groups.values():
+                group.expire(self.scheduler.now_s)
+            if not self._arrive() or self.rng.random() < 0.7:
+                self.scheduler.step()
+            if self.faults:
+                return
+        self.faults.append("livelock: all is calm, and it does not end")
+
+
+def _settings(rng: random.Random) -> Settings:
+    """Limits and intervals small enough that a short run meets them."""
+    return Settings(
+        kafka=Kafka(session_timeout_ms=1_000),
+        processing=Processing(
+            skew_ms=SKEW_MS,
+            checkpoint_events=rng.choice((1, 10, 1_000)),
+            checkpoint_interval_ms=rng.choice((50, 300)),
+            rate_interval_ms=rng.choice((50, 500)),
+            mark_interval_ms=rng.choice((50, 500)),
+            health_stall_ms=3_000,
+            behind_factor=rng.choice((1, 4)),
+        ),
+        limits=Limits(
+            sequence_intervals_max=2,
+            unique_max=rng.choice((3, 1_000)),
+            dimension_sets_max=rng.choice((2, 1_000)),
+            state_segment_bytes_max=rng.choice((500, 67_108_864)),
+        ),
+    )
