@@ -33,6 +33,7 @@ from tollstream import (
     letters,
     quotes,
     reconcile,
+    recovery,
     running,
     services,
     traffic,
@@ -64,7 +65,7 @@ def build() -> App:
     )
     for group in (
         *(services, checks, catalogue, traffic, running, alerts, usage, invoices, quotes),
-        *(accounting, letters, reconcile),
+        *(accounting, letters, reconcile, recovery),
     ):
         group.register(app)
     app.meta.group_parameters = EVERYWHERE

@@ -84,7 +84,7 @@ class Truth:
         self.facts: dict[str, list[Fact]] = defaultdict(list)  # meter id -> accepted events
         self.late: list[tuple[int, dict[str, Any]]] = []  # partition, event
         self._clock: dict[int, int] = {}
-        self._seen: set[tuple[int, str, str, datetime]] = set()
+        self._seen: set[tuple[object, ...]] = set()
         for sent in log:
             clock = self._clock[sent.partition] = max(self._clock.get(sent.partition, 0), sent.at_ms)
             for event in sent.events:
@@ -108,7 +108,9 @@ class Truth:
         return self._counted(partition, event, when, facts)
 
     def _counted(self, partition: int, event: dict[str, Any], when: datetime, facts: list[tuple[Meter, Fact]]) -> str:
-        identity = (partition, event["source"], event["id"], when)
+        identity: tuple[object, ...] = (partition, event["source"], event["id"], when)
+        if event.get("sequencetype") == "tollstream":
+            identity = (partition, event["source"], int(event["sequence"]), when.date())
         if identity in self._seen:
             return "duplicate"
         self._seen.add(identity)
