@@ -21,6 +21,10 @@ from processors.identity import HOUR_US, Digests, DigestSet
 
 DAY_US = 24 * HOUR_US
 NUMBER_MAX: Final = 2**63 - 1
+REUSED: Final = (
+    "sequence: an older event of this source has this number; a source never uses one twice, so give it a new name "
+    "(another fragment) whenever its count begins again"
+)
 _HOLE: Final = np.uint64(0xA5A5A5A5A5A5A5A5)  # turns the identity of a number into the digest of its hole
 _TIME_BITS: Final = np.int64(27)  # a millisecond of a day, plus one
 
@@ -193,6 +197,22 @@ class SequenceDay:
         source = np.broadcast_to(self.sources.keys[slot], (count, 2))
         return identities(source, low + np.arange(count, dtype=np.int64))
 
+    def exact_intervals(self) -> tuple[Digests, Ints, Ints]:
+        """(source uint64[n, 2], first int64[n], last int64[n]): intervals without holes. What they do not cover is in
+        the set only if its identity is among the strays."""
+        slot, place = np.nonzero(np.arange(self.starts.shape[1]) < self.count[: self.sources.count, None])
+        first, last = self.starts[slot, place], self.ends[slot, place]
+        holed = np.flatnonzero(self.strayed[slot])
+        cut: list[tuple[int, int, int]] = []
+        for one, low, high in zip(slot[holed].tolist(), first[holed].tolist(), last[holed].tolist(), strict=True):
+            held = ~self.strays.contains(_holes(self._identities(one, low, high - low + 1)))
+            edges = np.flatnonzero(np.diff(held, prepend=False, append=False))
+            cut += [(one, low + begin, low + end - 1) for begin, end in edges.reshape(-1, 2).tolist()]
+        plain = ~self.strayed[slot]
+        slots, lows, highs = np.array(cut, np.int64).reshape(-1, 3).T
+        source = self.sources.keys[np.concatenate([slot[plain], slots])]
+        return source, np.concatenate([first[plain], lows]), np.concatenate([last[plain], highs])
+
     def reserve(self, slots: int, places: int) -> None:
         """Room for so many sources, and so many intervals of each."""
         had, width = self.starts.shape
@@ -229,11 +249,19 @@ class SequenceDay:
 
 
 class Sequences:
-    """The numbers of a partition by day of event time. A day closes by the partition's clock alone."""
+    """The numbers of a partition by day of event time. A day closes by the partition's clock alone.
+
+    `closed`: days that wait for the archive to acknowledge them.
+    """
 
     def __init__(self, intervals_max: int) -> None:
         self.intervals_max = intervals_max
         self.days: dict[int, SequenceDay] = {}
+        self.closed: dict[int, SequenceDay] = {}
+
+    def all_days(self) -> dict[int, SequenceDay]:
+        """Open, and closed but not archived yet."""
+        return self.closed | self.days
 
     def day(self, number: int) -> SequenceDay:
         """A day, begun when first asked for; `number` counts from 1970."""
@@ -251,9 +279,9 @@ class Sequences:
         return new, reused
 
     def close(self, before_us: int) -> None:
-        """Drop the days that end at or before this instant: whatever falls into them from now on is late."""
+        """Close the days that end at or before this instant: whatever falls into them from now on is late."""
         for number in [number for number in self.days if (number + 1) * DAY_US <= before_us]:
-            del self.days[number]
+            self.closed[number] = self.days.pop(number)
 
 
 def _ordered(source: Ints, number: Ints) -> tuple[Ints, Bools]:
