@@ -122,7 +122,9 @@ def test_nothing_of_the_processors_is_shared_but_what_reads_redis() -> None:
     for path in sorted(Path(reconcile.__file__).parent.glob("*.py")):
         for name in imports(path):
             assert name.split(".")[0] not in FORBIDDEN or name in LOOKS_AT_REDIS, f"{path.name} imports {name}"
-            assert not name.startswith("processors") or path.name in ("check.py", "partition.py", "redis_side.py"), path.name
+            assert not name.startswith("processors") or path.name in ("check.py", "partition.py", "redis_side.py"), (
+                path.name
+            )
 
 
 def imports(path: Path) -> set[str]:
