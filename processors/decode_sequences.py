@@ -69,7 +69,7 @@ class NumberedColumns:
         if odd:
             rows, found, sources = rows[good], found[good], list(compress(sources, good.tobytes()))
         self._rows.append(rows)
-        self._sources.append(self._codes.column(sources))
+        self._sources.append(self._codes.column(list(sources)))
         self._numbers.append(found)
         return odd
 

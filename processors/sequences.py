@@ -160,7 +160,7 @@ class SequenceDay:
         for slot, *run in zip(slots.tolist(), low.tolist(), high.tolist(), strict=True):
             runs.setdefault(slot, []).append((run[0], run[1]))
         at = np.array(list(runs), np.int64)
-        united = []
+        merged: list[list[Span]] = []
         changes: tuple[list[tuple[int, int, int]], ...] = ([], [])  # holes and members: slot, first number, how many
         held = zip(self.starts[at].tolist(), self.ends[at].tolist(), self.count[at].tolist(), strict=True)
         for (slot, more), (starts, ends, count) in zip(runs.items(), held, strict=True):
@@ -169,12 +169,12 @@ class SequenceDay:
             if excess > 0:
                 intervals, kind, spans = fewer(intervals, excess)
                 changes[kind].extend((slot, *span) for span in spans)
-            united.append(intervals)
-        counts = np.array([len(intervals) for intervals in united], np.int64)
+            merged.append(intervals)
+        counts = np.array([len(intervals) for intervals in merged], np.int64)
         self.reserve(self.sources.count, int(counts.max()))
         there = np.arange(self.starts.shape[1]) < counts[:, None]
         rows = np.full((2, *there.shape), [[[NUMBER_MAX]], [[-1]]], np.int64)
-        rows[:, there] = np.array([interval for intervals in united for interval in intervals], np.int64).T
+        rows[:, there] = np.array([interval for intervals in merged for interval in intervals], np.int64).T
         self.starts[at], self.ends[at], self.count[at] = rows[0], rows[1], counts
         for kind, spans_ in enumerate(changes):
             if spans_:
