@@ -73,7 +73,7 @@ class SimServices(Services):
 
         def fault(call: str) -> str:
             process.pause()
-            return world.fault(call)
+            return world.fault(call, times=3.0 if call == "write" else 1.0)
 
         def later(write: Callable[[], object]) -> None:
             def arrive() -> None:
@@ -82,7 +82,7 @@ class SimServices(Services):
                 except (FencedError, DamagedError):
                     world.seen["late writes refused"] += 1
 
-            world.flying.append(arrive)
+            world.later(arrive)
 
         return FakeSlot(world.store(topic_id, partition), world.rng, fault, later, process.pause)
 

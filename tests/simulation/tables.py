@@ -104,7 +104,7 @@ class SimSink:
             self._process.die()
             raise Killed
         if fault in ("late", "twice"):
-            world.flying.append(arrive)
+            world.later(arrive)
         if fault == "half":
             arrive(world.rng.randint(0, len(rows)))
         if fault in ("refused", "late", "half"):
