@@ -1,8 +1,9 @@
 """What a checkpoint holds, as bytes: pure, so that it can be tested, fuzzed and simulated without a server.
 
-The state of a partition is a log of frames in a few segments (absolute rows; the last wins on load) and the digests
-of accepted events by hour. Both only grow at their end, at a committed length that the manifest records; anything
-behind that length was never committed and is written over. Anything short of it counts as lost.
+The state of a partition is a log of frames in a few segments (absolute rows; the last wins on load), another such log
+of the numbers of sources, and the digests of accepted events by hour. All of them only grow at their end, at a
+committed length that the manifest records; anything behind that length was never committed and is written over.
+Anything short of it counts as lost.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 import xxhash
 
+from processors import sequence_log
 from processors.identity import DigestSet
 from processors.meter import Ledger, MeterKey, PartitionState
 from processors.partials import DamagedError, PartialTable
@@ -29,6 +31,7 @@ class Manifest(msgspec.Struct):
 
     segments: dict[int, int] = {}
     hours: dict[int, int] = {}
+    sequences: dict[int, int] = {}  # segments, too
 
     def hour_chunks(self) -> dict[str, int]:
         """Name and committed length of each piece of every hour."""
@@ -40,7 +43,7 @@ class Manifest(msgspec.Struct):
 
     def chunks(self) -> dict[str, int]:
         """Name and committed length of every chunk."""
-        return {f"state:{number}": length for number, length in self.segments.items()} | self.hour_chunks()
+        return _names("state", self.segments) | _names("seq", self.sequences) | self.hour_chunks()
 
 
 class Head(msgspec.Struct):
@@ -55,7 +58,7 @@ class Head(msgspec.Struct):
 
 
 class Write(msgspec.Struct):
-    """Bytes for the end of a chunk: `at` is its committed length, `name` is `state:N` or `ids:HOUR:PIECE`."""
+    """Bytes for the end of a chunk: `at` is its committed length, `name` is `state:N`, `seq:N` or `ids:HOUR:PIECE`."""
 
     name: str
     at: int
@@ -88,10 +91,13 @@ class Recorder:
     def checkpoint(self, published: int, generation: int) -> Checkpoint:
         """All changes since the last `commit`. Nothing here is remembered until `commit` says it was written."""
         state = self.state
-        writes, manifest = [], Manifest(dict(self.manifest.segments), {})
-        frame = encode_frame(_changes(state))
-        if frame:
-            writes.append(self._append(manifest, frame))
+        writes, manifest = [], Manifest(dict(self.manifest.segments), {}, dict(self.manifest.sequences))
+        for kind, lengths, packed in (
+            ("state", manifest.segments, _changes(state)),
+            ("seq", manifest.sequences, sequence_log.changes(state.sequences)),
+        ):
+            if packed:
+                writes.append(self._append(kind, lengths, encode_frame(packed)))
         manifest.hours, digests = self._identities()
         gone = [name for name in self.manifest.hour_chunks() if int(name.split(":")[1]) not in manifest.hours]
         head = Head(
@@ -104,6 +110,7 @@ class Recorder:
         self.committed, self.manifest, self._deletes = written.head.offset, written.head.manifest, []
         for table in self.state.tables.values():
             table.settle()
+        sequence_log.settle(self.state.sequences)
 
     def _identities(self) -> tuple[dict[int, int], list[Write]]:
         """Length of every open hour, and the digests behind what is committed, cut at the ends of pieces."""
@@ -142,10 +149,11 @@ class Recorder:
         state = self.state
         for key, table in list(state.tables.items()):
             state.tables[key] = table.without(table.closed(state.open_since_ms(key), published))
-        self._deletes = [f"state:{number}" for number in self.manifest.segments]
-        next_number = max(self.manifest.segments, default=-1) + 1
-        manifest = Manifest({}, self.manifest.hours)
-        writes: list[Write] = []
+        old = self.manifest
+        next_number = max(old.segments, default=-1) + 1
+        writes = self.compact_sequences()
+        self._deletes += _names("state", old.segments)
+        manifest = Manifest({}, self.manifest.hours, self.manifest.sequences)
         for key, table in state.tables.items():
             table.touch_all()
             rows = table.changed()
@@ -153,21 +161,45 @@ class Recorder:
             for some in np.split(rows, np.flatnonzero(np.diff(at)) + 1) if len(rows) else ():
                 frame = encode_frame([_pack(key, table, some)])
                 table.settle_series()
-                writes.append(self._append(manifest, frame, next_number))
+                writes.append(self._append("state", manifest.segments, frame, next_number))
             table.settle()
         manifest.segments = manifest.segments or {next_number: 0}
         manifest.hours, digests = self._identities()
         self.manifest = manifest
         return writes + digests
 
-    def _append(self, manifest: Manifest, frame: bytes, first: int = 0) -> Write:
-        """Place a frame at the end of the newest segment, or begin the next one."""
-        number = max(manifest.segments, default=first)
-        at = manifest.segments.get(number, 0)
+    def wants_sequence_compaction(self) -> bool:
+        """The same of the numbers: they are few and change often, so their log has a bound of its own."""
+        return sequence_log.is_long(self.state.sequences, sum(self.manifest.sequences.values()))
+
+    def compact_sequences(self) -> list[Write]:
+        """As `compact`, of the numbers alone."""
+        old = self.manifest
+        lengths: dict[int, int] = {}
+        first = max(old.sequences, default=-1) + 1
+        writes = [
+            self._append("seq", lengths, encode_frame([packed]), first)
+            for packed in sequence_log.pieces(self.state.sequences, _FRAME_BYTES)
+        ]
+        sequence_log.settle(self.state.sequences)
+        self._deletes = list(_names("seq", old.sequences))
+        if old.sequences and not lengths:  # the old number is about to be deleted: what comes next is of a new one
+            lengths[first] = 0
+        self.manifest = Manifest(old.segments, old.hours, lengths)
+        return writes
+
+    def _append(self, kind: str, lengths: dict[int, int], frame: bytes, first: int = 0) -> Write:
+        """Place a frame at the end of the newest segment of its kind, or begin the next one."""
+        number = max(lengths, default=first)
+        at = lengths.get(number, 0)
         if at and at + len(frame) > self.segment_bytes_max:
             number, at = number + 1, 0
-        manifest.segments[number] = at + len(frame)
-        return Write(f"state:{number}", at, frame)
+        lengths[number] = at + len(frame)
+        return Write(f"{kind}:{number}", at, frame)
+
+
+def _names(kind: str, lengths: dict[int, int]) -> dict[str, int]:
+    return {f"{kind}:{number}": length for number, length in lengths.items()}
 
 
 def _changes(state: PartitionState) -> list[list[Any]]:
@@ -212,6 +244,9 @@ def load(state: PartitionState, snapshot: Snapshot) -> None:
             if meter is None:
                 raise DamagedError(f"a partial of meter {meter_id} version {version}, which the catalogue lacks")
             state.table(meter).unpack(packed)
+    for number, length in sorted(head.manifest.sequences.items()):
+        for packed in frames(_chunk(snapshot, f"seq:{number}", length)):
+            sequence_log.unpack(state.sequences, packed)
     pieces: dict[int, list[bytes]] = {hour: [] for hour in head.manifest.hours}
     for name, length in head.manifest.hour_chunks().items():  # the pieces of an hour are in order
         pieces[int(name.split(":")[1])].append(_chunk(snapshot, name, length))
@@ -226,6 +261,7 @@ def load(state: PartitionState, snapshot: Snapshot) -> None:
         table.settle()
     state.offset, state.clock_ms = head.offset, head.clock_ms
     state.ledger = msgspec.structs.replace(head.ledger)
+    sequence_log.finish(state.sequences, state.identities_since_us())
 
 
 def _chunk(snapshot: Snapshot, name: str, length: int) -> bytes:

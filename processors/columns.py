@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter
 from processors.meter import Letter
@@ -60,13 +61,16 @@ def usage_columns(rows: list[WindowRow], catalogue: Catalogue) -> UsageRows:
         latest_time_us=np.array([row.time_us for row in rows], np.int64),
         latest_id_hi=np.array([row.id_hi for row in rows], np.uint64),
         latest_id_lo=np.array([row.id_lo for row in rows], np.uint64),
-        latest_value=np.where(kinds == "latest", value, 0),
-        members=[_members(row) for row in rows] if any(row.members for row in rows) else None,
+        latest_value=np.where((kinds == "latest") | (kinds == "gauge"), value, 0),
+        members=_sets(rows, kinds, "unique", 2),
+        samples=_sets(rows, kinds, "gauge", 4),
     )
 
 
-def _members(row: WindowRow) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
-    return np.frombuffer(row.members, np.uint64).reshape(-1, 2)
+def _sets(rows: list[WindowRow], kinds: NDArray[np.str_], kind: str, width: int) -> list[NDArray[np.uint64]] | None:
+    """The members of the rows of one aggregation, uint64[k, width] a row; None where no row has any."""
+    held = [row.members if of == kind else b"" for row, of in zip(rows, kinds, strict=True)]
+    return [np.frombuffer(members, np.uint64).reshape(-1, width) for members in held] if any(held) else None
 
 
 def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:
@@ -127,6 +131,7 @@ def rated_columns(rows: list[RatedRow]) -> RatedRows:
         segment_start=[row.segment_start for row in rows],
         day=[row.day for row in rows],
         opening=[int(row.opening) for row in rows],
+        part=[row.part for row in rows],
         quantity=[row.quantity for row in rows],
         quantity_total=[row.quantity_total for row in rows],
         amount=[row.amount for row in rows],

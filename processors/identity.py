@@ -36,6 +36,11 @@ class DigestSet:
         """The members, uint64[count, 2], in order of arrival."""
         return self._keys[: self.count]
 
+    @property
+    def rows(self) -> NDArray[np.uint64]:
+        """What is kept of each member, in order of arrival: here the digest and nothing else."""
+        return self.keys
+
     def add(self, digests: Digests) -> NDArray[np.bool_]:
         """Add a batch. True where a digest was not there before; of twins in one batch the first is the new one."""
         return self.place(digests)[1]

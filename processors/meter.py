@@ -1,6 +1,7 @@
 """Stage 1: the fold of a partition's log. A pure function of (state, messages); no I/O, no clock but the log's own.
 
-Verdicts, in this order, the first that fits: invalid, unmetered, late, over a limit (invalid), duplicate, accepted.
+Verdicts, in this order, the first that fits: invalid, unmetered, late, over a limit (invalid), a number that another
+event had (invalid), duplicate, accepted.
 They depend on the log's prefix and the catalogue alone: cutting the log into other batches changes nothing.
 """
 
@@ -20,10 +21,16 @@ from processors.events import INVALID, Decoded, Decoder, TypeRows
 from processors.identity import Identities
 from processors.limits import refused_by
 from processors.partials import PartialTable
+from processors.samples import sample_rows
+from processors.sequences import Numbered, Sequences
 from processors.windows import Ints, Selection, window_start_ms
 
 Verdict = Literal["accepted", "duplicate", "late", "invalid", "unmetered"]
 MeterKey = tuple[str, int]  # meter id, version
+_REUSED: Final = (
+    "sequence: an older event of this source has this number; a source never uses one twice, so give it a new name "
+    "(another fragment) whenever its count begins again"
+)
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
 
 
@@ -78,6 +85,7 @@ class PartitionState:
         self.clock_ms = BEGIN_MS  # the highest record timestamp seen
         self.ledger = Ledger()
         self.identities = Identities()
+        self.sequences = Sequences(limits.sequence_intervals_max)
         self.tables: dict[MeterKey, PartialTable] = {}
         self.meters: dict[MeterKey, Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
         # One text for both limits: which of two full meters refused an event first depends on where batches are cut.
@@ -140,6 +148,7 @@ class PartitionState:
         if len(batch.offset):
             self.offset, self.clock_ms = int(batch.offset[-1]) + 1, int(clocks[-1])
         self.identities.close(self.identities_since_us())
+        self.sequences.close(self.identities_since_us())
         return letters
 
     def _take(self, span: MeterSpan, rows: TypeRows, decoded: Decoded, batch: Batch) -> Take:
@@ -153,11 +162,12 @@ class PartitionState:
             taken &= np.fromiter((text in passes for text in rows.text[path]), np.bool_, len(taken))
         value = member = None
         if meter.aggregation == "unique":
-            assert meter.value is not None
-            member, present = rows.member[meter.value]
+            member, present = rows.member[meter.value_paths[0]]
             taken &= present
         elif meter.value is not None:
             value, _ = rows.number[(meter.value, meter.precision)]
+            if meter.aggregation == "gauge":
+                member = sample_rows(time_us, decoded.digest[rows.row], value)
         events = Selection(
             series=list(zip(rows.subject, *(rows.text[path] for path in meter.dimensions), strict=True)),
             window=window_start_ms(time_us, meter.window_ms),
@@ -201,12 +211,25 @@ class PartitionState:
                 accepted += fresh
                 duplicate += again
             return refused, accepted, duplicate
-        new_rows = self.identities.add(decoded.time_us[rows], decoded.digest[rows])
+        new_rows, reused = self._new(decoded, rows)
+        refused |= dict.fromkeys(rows[reused].tolist(), _REUSED)
         new = np.zeros(len(decoded.kind), np.bool_)
         new[rows[new_rows]] = True
         for take in takes:
             take.table.fold(take.events.take(new[take.row]))
-        return refused, int(new_rows.sum()), int((~new_rows).sum())
+        return refused, int(new_rows.sum()), int((~new_rows).sum() - reused.sum())
+
+    def _new(self, decoded: Decoded, rows: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(new, of a number that another event had before), by number or by id as each event asks."""
+        new, reused = np.zeros((2, len(rows)), np.bool_)
+        by_number = decoded.sequence[rows] >= 0
+        if not by_number.any():
+            return self.identities.add(decoded.time_us[rows], decoded.digest[rows]), reused
+        others = rows[~by_number]
+        new[~by_number] = self.identities.add(decoded.time_us[others], decoded.digest[others])
+        found = Numbered(decoded.source, decoded.sequence, decoded.time_us, decoded.digest, decoded.sources)
+        new[by_number], reused[by_number] = self.sequences.add(found.take(rows[by_number]))
+        return new, reused
 
     def _letter(
         self, verdict: Verdict, batch: Batch, decoded: Decoded, row: int, reason: str, raw: bytes | None
@@ -224,6 +247,8 @@ class PartitionState:
         total = np.zeros(2, np.uint64)
         for hour, held in sorted(self.identities.hours.items()):
             total += _mixed(held.keys.sum(axis=0, dtype=np.uint64) + np.uint64(held.count), hour)
+        for day, numbers in sorted(self.sequences.days.items()):
+            total += _mixed(numbers.digest(), -1 - day)  # no hour is negative
         for key, table in sorted(self.tables.items()):
             opened = np.flatnonzero(table.column("window") + table.window_ms > self.open_since_ms(key))
             if len(opened):  # a table without open rows is as good as none: a restore may never have begun it
@@ -245,6 +270,10 @@ def _table_digest(table: PartialTable, rows: Ints) -> NDArray[np.uint64]:
             lanes = _mixed(lanes, 0) + table.column(name)[rows].astype(np.uint64)
     members = np.zeros(2, np.uint64)
     for row, lane in zip(rows.tolist(), lanes, strict=True) if table.sets else ():
-        members += _mixed(table.sets[row].keys.sum(axis=0, dtype=np.uint64), int(lane))
+        held = table.sets[row].rows
+        halves = (
+            held if held.shape[1] == 2 else held[:, 1:3] ^ _mixed(held[:, [0, 3]], 0)
+        )  # a sample's parts belong together
+        members += _mixed(halves.sum(axis=0, dtype=np.uint64), int(lane))
     lanes = _mixed(lanes, len(rows))
     return np.array([lanes.sum(dtype=np.uint64), (lanes >> np.uint64(7)).sum(dtype=np.uint64)]) + members

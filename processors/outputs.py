@@ -16,7 +16,7 @@ GENERATION = 0  # of partials: no repair has raised it yet; row version = genera
 
 
 class WindowRow(msgspec.Struct, array_like=True):
-    """One message of `usage.windows`: the absolute state of a partial, or of one chunk of a unique partial's members.
+    """One message of `usage.windows`: the absolute state of a partial, or one chunk of its members (unique, gauge).
 
     `offset` is that of the last event folded in; of two rows with one key the higher offset holds. `value` is the
     min, max or latest value. Sums are `sum_hi * 2**32 + sum_lo`, scaled by the meter's precision.
@@ -39,7 +39,7 @@ class WindowRow(msgspec.Struct, array_like=True):
     time_us: int
     id_hi: int
     id_lo: int
-    members: bytes  # 16 bytes each
+    members: bytes  # unique: digests of 16 bytes; gauge: samples of 32, see processors.samples
 
     def key(self) -> tuple[Any, ...]:
         """What the row is about: of rows with one key the highest offset holds."""
@@ -98,7 +98,7 @@ def _rows(
     topic_id: str,
     partition: int,
 ) -> list[WindowRow]:
-    """A row for each partial, and for a unique one a row for each chunk of members from `first_chunk` on."""
+    """A row for each partial, and for one with members a row for each chunk of members from `first_chunk` on."""
     names = table.dtype.names or ()
     n = len(at)
 
@@ -117,6 +117,8 @@ def _rows(
     if first_chunk is not None:
         for row, place, first in zip(rows[:], at.tolist(), first_chunk, strict=True):
             for chunk, offset in enumerate(table.chunk_offsets[place][first:], first):
-                members = table.sets[place].keys[chunk * CHUNK_MEMBERS : (chunk + 1) * CHUNK_MEMBERS].tobytes()
-                rows.append(msgspec.structs.replace(row, chunk=chunk + 1, offset=offset, events=0, members=members))
+                members = table.sets[place].rows[chunk * CHUNK_MEMBERS : (chunk + 1) * CHUNK_MEMBERS].tobytes()
+                # Nothing but its members: the latest reading may be of a later event than this row's version says.
+                none = {"events": 0, "value": 0, "time_us": 0, "id_hi": 0, "id_lo": 0}
+                rows.append(msgspec.structs.replace(row, chunk=chunk + 1, offset=offset, members=members, **none))
     return rows

@@ -14,10 +14,10 @@ from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Settings
 from processors.checkpoint import Recorder, Write, load
 from processors.events import Decoder
-from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
 from processors.outputs import Released, WindowRow, changed_rows, unpublished_rows
 from processors.partials import DamagedError
+from processors.sequences import DAY_US
 from processors.state import Slot
 
 
@@ -28,6 +28,7 @@ class Mark(msgspec.Struct):
     clock_ms: int
     ledger: Ledger
     digest: str  # PartitionState.open_digest
+    begun: int = 0  # nothing below this offset was ever folded, as a person decided; filled in by who reads it
 
 
 class LogTooShortError(Exception):
@@ -103,11 +104,17 @@ class Owner:
             self._reach(start, "with neither a state nor a mark the fold begins at")
             self.state.offset = self.published = start
             return start
+        if mark.offset <= mark.begun:
+            self._reach(mark.begun, "a person had the fold begin at")
+            self.state.offset = self.published = mark.begun
+            self.state.ledger = msgspec.structs.replace(mark.ledger)
+            return mark.begun
         self._since_ms = self._open_since(mark.clock_ms)
         start = min(self.log.first_at(self._since_ms - self.settings.processing.skew_ms), mark.offset)
+        start = max(start, mark.begun)
         low = self.log.low()
         self._reach(mark.offset, "after the last mark the fold continues at")
-        if low > 0 and start <= low < mark.offset:
+        if low > mark.begun and start <= low < mark.offset:
             raise LogTooShortError(
                 f"partition {self.partition}: to restore, the log must reach back to records of before "
                 f"{self._since_ms} ms, and it begins at offset {low}; restore a backup of Redis, or keep the log longer"
@@ -116,14 +123,15 @@ class Owner:
         return start
 
     def _open_since(self, clock_ms: int) -> int:
-        """An instant that no window and no hour straddles, and that none before it is open at a clock.
+        """An instant that no window, no hour of ids and no day of numbers straddles, nor is any before it open at a
+        clock. A day is the largest of them, and a multiple of all others.
 
         Folding from there makes every window that it touches whole: half a window would give events over a limit
         another verdict, and its partial another value under the same version.
         """
-        sizes = [HOUR_US // 1000, *(meter.window_ms for meter in self.catalogue.meters)]  # each divides the next
-        late = max((event.lateness_ms for event in self.catalogue.events), default=0)
-        return (clock_ms - late) // max(sizes) * max(sizes)
+        day_ms = DAY_US // 1000
+        late_ms = max((event.lateness_ms for event in self.catalogue.events), default=0)
+        return (clock_ms - late_ms) // day_ms * day_ms
 
     def _reach(self, offset: int, why: str) -> None:
         low = self.log.low()
@@ -202,6 +210,8 @@ class Owner:
             self._saved_published = self.published
             if self._recorder.wants_compaction():
                 self._ahead = self._recorder.compact(self.published)
+            elif self._recorder.wants_sequence_compaction():
+                self._ahead = self._recorder.compact_sequences()
         self._again, self._owes = [], False
         counts = msgspec.structs.asdict(self.state.ledger)
         return Released(self.partition, self.slot.token, self.state.offset, rows, self.state.clock_ms, counts)

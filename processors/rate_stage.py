@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -66,7 +67,10 @@ class RateStage:
     def _take_over(self, partitions: list[int]) -> dict[int, int]:
         for partition in partitions:
             self._raters[partition] = Rater(self._catalogue, self._owner_of(partition))
-        bounds = {partition: self._consumer.bounds(partition) for partition in partitions}
+        bounds = {
+            partition: self._patiently(partial(self._consumer.bounds, partition), self._pulse)
+            for partition in partitions
+        }
         # The embedded broker's ends are wrong, so there only the consumer's own word for the end counts.
         self._quiet.update({p: end if self._ends_trusted else _NEVER for p, (_, end) in bounds.items()})
         return {partition: low for partition, (low, _) in bounds.items()}
@@ -85,8 +89,10 @@ class RateStage:
         taken = self._consumer.take(self._settings.processing.consume_messages_max, timeout_s)
         count = 0
         for partition, messages in taken.items():
+            rater = self._raters[partition]
             values = [message.value() for message in messages]
-            self._raters[partition].add([_DECODER.decode(value) for value in values if value is not None])
+            clock_ms = max(message.timestamp()[1] for message in messages)
+            rater.add([_DECODER.decode(value) for value in values if value is not None], clock_ms)
             count += len(messages)
         self._wake()
         processing = self._settings.processing
@@ -123,7 +129,15 @@ class RateStage:
             return
         topic = self._settings.kafka.rated_topic
         for row in _totals(rows):
-            place = [row.account, str(row.period_start), str(row.segment_start), row.price, row.meter, self._token]
+            place = [
+                row.account,
+                str(row.period_start),
+                str(row.segment_start),
+                row.price,
+                row.meter,
+                row.part,
+                self._token,
+            ]
             partition = partition_of(row.account.encode(), self._partitions)
             self._producer.send(topic, msgspec.json.encode(row), "\x1f".join(place).encode(), partition)
         columns = rated_columns(rows)
@@ -134,13 +148,15 @@ class RateStage:
         generation, mine = self._catalogue.generation, self._owner_of(partition)
         if generation <= 1:
             return []
-        produced = {(row.account, row.segment_start, row.price, row.meter, row.opening, row.day) for row in rated}
+        produced = {
+            (row.account, row.segment_start, row.price, row.meter, row.opening, row.day, row.part) for row in rated
+        }
         old = self._patiently(lambda: self._services.rated_before(generation), self._alive)
         return [
             taken_back(one, generation)
             for one in old
             if mine(one.account)
-            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day) not in produced
+            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day, one.part) not in produced
         ]
 
     def _patiently(self, work: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
@@ -201,8 +217,8 @@ class RateStage:
 
 
 def _totals(rows: list[RatedRow]) -> list[RatedRow]:
-    """Of each account, segment, price and meter the last row, whose totals cover the segment so far."""
-    last: dict[tuple[str, object, str, str], RatedRow] = {}
+    """Of each account, segment, price, meter and part the last row, whose totals cover the segment so far."""
+    last: dict[tuple[str, object, str, str, str], RatedRow] = {}
     for row in rows:
-        last[(row.account, row.segment_start, row.price, row.meter)] = row
+        last[(row.account, row.segment_start, row.price, row.meter, row.part)] = row
     return list(last.values())

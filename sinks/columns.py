@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sinks.rows import CatalogueRows, Integers, LedgerRows, LetterRows, Members, RatedRows, UsageRows
@@ -59,6 +60,24 @@ def _member_bytes(members: Members) -> bytes:
     return b"".join([member.to_bytes(16, "little") for member in members])
 
 
+def _samples(values: Sequence[npt.NDArray[np.uint64]] | None, rows: int) -> pa.Array:
+    """Array(Tuple(time_us Int64, id UInt128, value Int64))."""
+    found = [np.empty((0, 4), np.uint64)] * rows if values is None else values
+    offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum([len(one) for one in found], dtype=np.int32)))
+    flat = np.concatenate([np.empty((0, 4), np.uint64), *found])
+    parts = {
+        "time_us": pa.array(flat[:, 0].view(np.int64)),
+        "id": _digests(flat[:, 1:3]),
+        "value": pa.array(flat[:, 3].view(np.int64)),
+    }
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(parts.values(), parts.keys()))
+
+
+def _digests(halves: npt.NDArray[np.uint64]) -> pa.Array:
+    data = _member_bytes(halves)
+    return pa.FixedSizeBinaryArray.from_buffers(_MEMBER, len(halves), [None, pa.py_buffer(data)])
+
+
 def usage_table(rows: UsageRows) -> pa.Table:
     return pa.table(
         {
@@ -86,6 +105,7 @@ def usage_table(rows: UsageRows) -> pa.Table:
             "latest_id_lo": integers(rows.latest_id_lo, pa.uint64()),
             "latest_value": integers(rows.latest_value, pa.int64()),
             "members": _members(rows.members, len(rows.meter)),
+            "samples": _samples(rows.samples, len(rows.meter)),
         }
     )
 
@@ -132,6 +152,7 @@ def rated_table(rows: RatedRows) -> pa.Table:
             "segment_start": pa.array(rows.segment_start, pa.date32()),
             "day": pa.array(rows.day, pa.date32()),
             "opening": integers(rows.opening, pa.uint8()),
+            "part": _strings(rows.part),
             "quantity": _decimals(rows.quantity, _QUANTITY),
             "quantity_total": _decimals(rows.quantity_total, _QUANTITY),
             "amount": _decimals(rows.amount, _AMOUNT),

@@ -48,6 +48,7 @@ class UsageRows(msgspec.Struct):
     latest_id_lo: Integers  # uint64
     latest_value: Integers
     members: Sequence[Members] | None = None  # None: no row of the batch has any
+    samples: Sequence[npt.NDArray[np.uint64]] | None = None  # of gauges, uint64[k, 4] as in processors.samples
 
 
 class LedgerRows(msgspec.Struct):
@@ -82,7 +83,7 @@ class LetterRows(msgspec.Struct):
 class RatedRows(msgspec.Struct):
     """Rated days.
 
-    Key: (account, period_start, segment_start, price, meter, opening, day). Version: generation << 64 | version.
+    Key: (account, period_start, segment_start, price, meter, opening, day, part). Version: generation << 64 | version.
 
     Rows of one (account, period_start) stand together: they are inserted in one block where it can hold them.
     """
@@ -98,6 +99,7 @@ class RatedRows(msgspec.Struct):
     segment_start: Sequence[date]
     day: Sequence[date]
     opening: Integers  # 0 or 1
+    part: Sequence[str]  # values of the dimensions that a price is taken apart by, canonical JSON; empty for all pooled
     quantity: Sequence[Decimal]  # of the day, at most 12 digits after the point
     quantity_total: Sequence[Decimal]  # from the segment's start through the day
     amount: Sequence[Decimal | None]  # at most 30 digits after the point; None: unrated

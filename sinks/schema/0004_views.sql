@@ -6,7 +6,7 @@ CREATE OR REPLACE VIEW {database}.usage_partials
 (
     meter String COMMENT 'Meter id',
     meter_version UInt32 COMMENT 'Version of the meter',
-    aggregation String COMMENT 'sum count min max avg latest unique',
+    aggregation String COMMENT 'sum count min max avg latest unique gauge',
     subject String COMMENT 'What used it',
     account String COMMENT 'Who pays',
     dims String COMMENT 'Dimensions as a JSON object, keys sorted',
@@ -21,7 +21,8 @@ CREATE OR REPLACE VIEW {database}.usage_partials
     max_12 Int256 COMMENT 'Largest value, in 10^-12 of the meter''s unit; meaningless where events = 0',
     latest_order Tuple(Int64, UInt64, UInt64) COMMENT 'Time (microseconds since 1970) and identity of the latest event: the larger is later',
     latest_12 Int256 COMMENT 'Value of the latest event, in 10^-12 of the meter''s unit; meaningless where events = 0',
-    members Array(UInt128) COMMENT 'Digests of the distinct values of a unique meter'
+    members Array(UInt128) COMMENT 'Digests of the distinct values of a unique meter',
+    readings Array(Tuple(time_us Int64, id UInt128, value_12 Int256)) COMMENT 'What a gauge was read at: microseconds since 1970, identity, value in 10^-12 of the meter''s unit'
 )
 AS SELECT
     meter, meter_version, aggregation, subject, account, dims, window_start, window_end, topic, partition, chunk, events,
@@ -30,7 +31,8 @@ AS SELECT
     toInt256(max) * intExp10(12 - precision) AS max_12,
     (latest_time_us, latest_id_hi, latest_id_lo) AS latest_order,
     toInt256(latest_value) * intExp10(12 - precision) AS latest_12,
-    members
+    members,
+    arrayMap(one -> (one.time_us, one.id, toInt256(one.value) * intExp10(12 - precision)), samples) AS readings
 FROM {database}.usage_rows FINAL
 COMMENT 'Grain and key: meter, meter_version, subject, dims, window_start, topic, partition, chunk. States to merge, at one scale; for quantities take usage_windows, usage_hourly or usage_daily';
 
@@ -38,14 +40,14 @@ CREATE OR REPLACE VIEW {database}.usage_windows
 (
     meter String COMMENT 'Meter id',
     meter_version UInt32 COMMENT 'Version of the meter',
-    aggregation String COMMENT 'sum count min max avg latest unique: versions of a meter that differ in it have rows of their own',
+    aggregation String COMMENT 'sum count min max avg latest unique gauge: versions of a meter that differ in it have rows of their own',
     subject String COMMENT 'What used it',
     account String COMMENT 'Who pays',
     dimensions Map(String, String) COMMENT 'Dimensions by their dotted path; a missing one is empty',
     dims String COMMENT 'The same as a JSON object, keys sorted: for grouping and joining',
     window_start DateTime64(3, 'UTC') COMMENT 'Start of the window, inclusive',
     window_end DateTime64(3, 'UTC') COMMENT 'End of the window, exclusive',
-    quantity Decimal(76, 12) COMMENT 'What was used, in the unit of the meter, exact; an average is rounded to 12 digits, half away from zero',
+    quantity Decimal(76, 12) COMMENT 'What was used, in the unit of the meter, exact; an average is rounded to 12 digits, half away from zero; of a gauge the last reading',
     events UInt64 COMMENT 'Number of events behind it'
 )
 AS SELECT
@@ -57,7 +59,7 @@ AS SELECT
         aggregation = 'count', toInt256(events) * intExp10(12),
         aggregation = 'min', minIf(p.min_12, p.events > 0),
         aggregation = 'max', maxIf(p.max_12, p.events > 0),
-        aggregation = 'latest', argMaxIf(p.latest_12, p.latest_order, p.events > 0),
+        aggregation IN ('latest', 'gauge'), argMaxIf(p.latest_12, p.latest_order, p.events > 0),
         aggregation = 'unique', toInt256(uniqExactArray(p.members)) * intExp10(12),
         /* avg, half away from zero */
         if(sum(p.sum_12) < 0, -1, 1)
@@ -72,13 +74,13 @@ COMMENT 'Usage of each window. Grain and key: meter, meter_version, subject, acc
 CREATE OR REPLACE VIEW {database}.usage_hourly
 (
     meter String COMMENT 'Meter id',
-    aggregation String COMMENT 'sum count min max avg latest unique: versions of a meter that differ in it have rows of their own',
+    aggregation String COMMENT 'sum count min max avg latest unique gauge: versions of a meter that differ in it have rows of their own',
     subject String COMMENT 'What used it',
     account String COMMENT 'Who pays',
     dimensions Map(String, String) COMMENT 'Dimensions by their dotted path; a missing one is empty',
     dims String COMMENT 'The same as a JSON object, keys sorted: for grouping and joining',
     hour DateTime64(3, 'UTC') COMMENT 'Start of the hour, UTC',
-    quantity Decimal(76, 12) COMMENT 'What was used, in the unit of the meter, exact; an average is rounded to 12 digits, half away from zero',
+    quantity Decimal(76, 12) COMMENT 'What was used, in the unit of the meter, exact; an average is rounded to 12 digits, half away from zero; of a gauge the last reading',
     events UInt64 COMMENT 'Number of events behind it'
 )
 AS SELECT
@@ -90,7 +92,7 @@ AS SELECT
         aggregation = 'count', toInt256(events) * intExp10(12),
         aggregation = 'min', minIf(p.min_12, p.events > 0),
         aggregation = 'max', maxIf(p.max_12, p.events > 0),
-        aggregation = 'latest', argMaxIf(p.latest_12, p.latest_order, p.events > 0),
+        aggregation IN ('latest', 'gauge'), argMaxIf(p.latest_12, p.latest_order, p.events > 0),
         aggregation = 'unique', toInt256(uniqExactArray(p.members)) * intExp10(12),
         /* avg, half away from zero */
         if(sum(p.sum_12) < 0, -1, 1)
@@ -107,13 +109,13 @@ COMMENT 'Usage of each hour. Grain and key: meter, aggregation, subject, account
 CREATE OR REPLACE VIEW {database}.usage_daily
 (
     meter String COMMENT 'Meter id',
-    aggregation String COMMENT 'sum count min max avg latest unique: versions of a meter that differ in it have rows of their own',
+    aggregation String COMMENT 'sum count min max avg latest unique gauge: versions of a meter that differ in it have rows of their own',
     subject String COMMENT 'What used it',
     account String COMMENT 'Who pays',
     dimensions Map(String, String) COMMENT 'Dimensions by their dotted path; a missing one is empty',
     dims String COMMENT 'The same as a JSON object, keys sorted: for grouping and joining',
     day Date32 COMMENT 'Day, UTC',
-    quantity Decimal(76, 12) COMMENT 'What was used, in the unit of the meter, exact; an average is rounded to 12 digits, half away from zero',
+    quantity Decimal(76, 12) COMMENT 'What was used, in the unit of the meter, exact; an average is rounded to 12 digits, half away from zero; of a gauge the last reading',
     events UInt64 COMMENT 'Number of events behind it'
 )
 AS SELECT
@@ -125,7 +127,7 @@ AS SELECT
         aggregation = 'count', toInt256(events) * intExp10(12),
         aggregation = 'min', minIf(p.min_12, p.events > 0),
         aggregation = 'max', maxIf(p.max_12, p.events > 0),
-        aggregation = 'latest', argMaxIf(p.latest_12, p.latest_order, p.events > 0),
+        aggregation IN ('latest', 'gauge'), argMaxIf(p.latest_12, p.latest_order, p.events > 0),
         aggregation = 'unique', toInt256(uniqExactArray(p.members)) * intExp10(12),
         /* avg, half away from zero */
         if(sum(p.sum_12) < 0, -1, 1)
@@ -146,9 +148,10 @@ CREATE OR REPLACE VIEW {database}.rated_usage
     meter String COMMENT 'Meter id; empty for a flat price',
     opening UInt8 COMMENT '1 for the row that carries price(0), else 0',
     day Date32 COMMENT 'The day rated, UTC; the segment''s first day on an opening row',
+    part String COMMENT 'Which part of a price with an accumulator for each value: the values of its dimensions as a JSON object, or those that it refused; empty for all pooled',
     plan String COMMENT 'Plan id; empty if unrated',
     plan_version UInt32 COMMENT 'Version of the plan',
-    model String COMMENT 'flat per_unit package graduated volume; empty if unrated',
+    model String COMMENT 'Price model, such as graduated; empty if unrated',
     quantity Decimal(76, 12) COMMENT 'What the day added to quantity_total, in the unit of the meter',
     quantity_total Decimal(76, 12) COMMENT 'Quantity from the segment''s start through the day, in the unit of the meter',
     amount Nullable(Decimal(76, 30)) COMMENT 'What the day costs, in currency (major units, not rounded); NULL if unrated',
@@ -156,10 +159,10 @@ CREATE OR REPLACE VIEW {database}.rated_usage
     unrated_reason String COMMENT 'Why amount is NULL'
 )
 AS SELECT
-    account, period_start, segment_start, price, meter, opening, day, plan, plan_version, model,
+    account, period_start, segment_start, price, meter, opening, day, part, plan, plan_version, model,
     quantity, quantity_total, amount, currency, unrated_reason
 FROM {database}.rated_rows FINAL
-COMMENT 'Rated usage, day by day. Grain and key: account, period_start, segment_start, price, meter, opening, day. The amounts of a segment and price add up to the price of its total, exactly';
+COMMENT 'Rated usage, day by day. Grain and key: account, period_start, segment_start, price, meter, opening, day, part. The amounts of a segment and price add up to the price of its total, exactly';
 
 CREATE OR REPLACE VIEW {database}.spend_daily
 (

@@ -22,6 +22,7 @@ def settings(rng: random.Random) -> Settings:
             behind_factor=rng.choice((1, 4)),
         ),
         limits=Limits(
+            sequence_intervals_max=2,
             unique_max=rng.choice((3, 1_000)),
             dimension_sets_max=rng.choice((2, 1_000)),
             state_segment_bytes_max=rng.choice((500, 67_108_864)),

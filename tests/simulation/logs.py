@@ -16,6 +16,7 @@ from processors.meter import Batch
 from rating.contracts import Account, Contract
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, Package, PerUnit, Tier, Volume
+from tests.simulation.numbered import Numbers
 from tests.simulation.oracle import Fact, Message
 
 START = datetime(2026, 10, 31, 12, tzinfo=UTC)
@@ -115,6 +116,7 @@ def make_log(rng: random.Random, messages: int) -> list[Message]:
     """One partition's log."""
     log: list[Message] = []
     sent: list[tuple[Fact, dict[str, Any]]] = []
+    numbers = Numbers(rng)
     clock_ms, offset, serial = epoch_ms(START), rng.choice((0, 0, 3)), 0
     for _ in range(messages):
         clock_ms += _step_ms(rng)
@@ -128,7 +130,7 @@ def make_log(rng: random.Random, messages: int) -> list[Message]:
                     events.append(rng.choice(sent[-15:] if rng.random() < 0.7 else sent))
                     continue
                 serial += 1
-                events.append(_event(rng, serial, timestamp_ms))
+                events.append(numbers.stamp(*_event(rng, serial, timestamp_ms)))
                 if events[-1][0].readable:
                     sent.append(events[-1])
             value = _encoded(rng, [body for _, body in events])

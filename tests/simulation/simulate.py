@@ -35,6 +35,7 @@ def small(seed: int) -> Iterator[None]:
             "checkpoint.HOUR_PIECE_BYTES": 80,
             "checkpoint._FRAME_BYTES": 300,
             "checkpoint._COMPACT_FLOOR_BYTES": (500, 0, -1_000_000)[seed % 3],
+            "sequence_log._FLOOR_BYTES": (200, 0, -1_000_000)[seed % 3],
             "owner.Decoder": decoder,
             "worker._end_alone": end_alone,
             "worker._IDLE_S": 0.2,
