@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,8 @@ class SimChild(Process):
             except (BrokenPipeError, EOFError):
                 self.exitcode = 1
             except Exception as error:  # noqa: BLE001 (a bug in the code under test is what this looks for)
-                world.faults.append(f"bug: {type(error).__name__}: {error}")
+                at = traceback.extract_tb(error.__traceback__)[-1]
+                world.faults.append(f"bug: {type(error).__name__}: {error} at {at.filename}:{at.lineno}")
             finally:
                 self.die()
 
