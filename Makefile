@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 EVENTS ?= 1000000
 SEEDS ?= 2000
 START ?= 1
+JOBS ?= $(shell nproc)
 
 .PHONY: help setup demo test lint bench simulate clean
 help: ## show this
@@ -38,8 +39,8 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## what it costs, on this machine
 	$(BIN)/python -m benchmarks
 
-simulate: $(READY) ## the protocol under faults, from START, SEEDS of them
-	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS)
+simulate: $(READY) ## all of it under simulated faults: SEEDS runs from START on, JOBS at a time
+	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS) --jobs $(JOBS)
 
 clean: ## remove the environment and all state
 	rm -rf $(VENV) .tollstream

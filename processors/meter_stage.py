@@ -76,6 +76,8 @@ class MeterStage:
 
     def _take_over(self, partitions: list[int]) -> dict[int, int]:
         self._marks.forget()
+        if partitions:
+            self._marks.agree(partitions, self._say, self._pulse)
         starts = {}
         for partition in partitions:
             slot = self._services.slot(self._topic_id, partition)
@@ -87,6 +89,7 @@ class MeterStage:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
             self._check_end(partition, starts[partition])
             self._owners[partition] = owner
+        self._same_topic()  # offsets of one topic mean nothing on another
         return starts
 
     def _let_go(self, partitions: list[int]) -> None:
@@ -209,9 +212,7 @@ class MeterStage:
         """An idle owner asks too; a position past the end is found, and a topic made anew under the same name."""
         self._verify_at = self._clock.monotonic()
         with suppress(KafkaException):  # gone or not reachable: the consumer says so itself
-            now = self._services.topic_id(self._settings.kafka.events_topic)
-            if now != self._topic_id:
-                raise LostPartitionError(f"the events topic was {self._topic_id}, and is {now} now")
+            self._same_topic()
         for partition, owner in list(self._owners.items()):
             if not owner.restoring and not owner.unsaved:
                 ask = partial(owner.slot.verify, owner.state.offset)
@@ -220,6 +221,11 @@ class MeterStage:
                 except FencedError as error:
                     raise LostPartitionError(f"partition {partition}: {error}") from error
             self._check_end(partition, owner.state.offset)
+
+    def _same_topic(self) -> None:
+        now = self._services.topic_id(self._settings.kafka.events_topic)
+        if now != self._topic_id:
+            raise LostPartitionError(f"the events topic was {self._topic_id}, and is {now} now")
 
     # -- waiting without leaving the group
 

@@ -118,5 +118,7 @@ def _rows(
         for row, place, first in zip(rows[:], at.tolist(), first_chunk, strict=True):
             for chunk, offset in enumerate(table.chunk_offsets[place][first:], first):
                 members = table.sets[place].rows[chunk * CHUNK_MEMBERS : (chunk + 1) * CHUNK_MEMBERS].tobytes()
-                rows.append(msgspec.structs.replace(row, chunk=chunk + 1, offset=offset, events=0, members=members))
+                # Nothing but its members: the latest reading may be of a later event than this row's version says.
+                none = {"events": 0, "value": 0, "time_us": 0, "id_hi": 0, "id_lo": 0}
+                rows.append(msgspec.structs.replace(row, chunk=chunk + 1, offset=offset, members=members, **none))
     return rows

@@ -28,6 +28,7 @@ class Mark(msgspec.Struct):
     clock_ms: int
     ledger: Ledger
     digest: str  # PartitionState.open_digest
+    begun: int = 0  # nothing below this offset was ever folded, as a person decided; filled in by who reads it
 
 
 class LogTooShortError(Exception):
@@ -103,11 +104,17 @@ class Owner:
             self._reach(start, "with neither a state nor a mark the fold begins at")
             self.state.offset = self.published = start
             return start
+        if mark.offset <= mark.begun:
+            self._reach(mark.begun, "a person had the fold begin at")
+            self.state.offset = self.published = mark.begun
+            self.state.ledger = msgspec.structs.replace(mark.ledger)
+            return mark.begun
         self._since_ms = self._open_since(mark.clock_ms)
         start = min(self.log.first_at(self._since_ms - self.settings.processing.skew_ms), mark.offset)
+        start = max(start, mark.begun)
         low = self.log.low()
         self._reach(mark.offset, "after the last mark the fold continues at")
-        if low > 0 and start <= low < mark.offset:
+        if low > mark.begun and start <= low < mark.offset:
             raise LogTooShortError(
                 f"partition {self.partition}: to restore, the log must reach back to records of before "
                 f"{self._since_ms} ms, and it begins at offset {low}; restore a backup of Redis, or keep the log longer"

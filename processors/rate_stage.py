@@ -86,9 +86,9 @@ class RateStage:
         count = 0
         for partition, messages in taken.items():
             rater = self._raters[partition]
-            rater.clock_ms = max(rater.clock_ms, *(message.timestamp()[1] for message in messages))
             values = [message.value() for message in messages]
-            rater.add([_DECODER.decode(value) for value in values if value is not None])
+            clock_ms = max(message.timestamp()[1] for message in messages)
+            rater.add([_DECODER.decode(value) for value in values if value is not None], clock_ms)
             count += len(messages)
         self._wake()
         processing = self._settings.processing

@@ -32,6 +32,7 @@ from tollstream import (
     invoices,
     quotes,
     reconcile,
+    recovery,
     running,
     services,
     traffic,
@@ -63,7 +64,7 @@ def build() -> App:
     )
     for group in (
         *(services, checks, catalogue, traffic, running, alerts, usage, invoices, quotes),
-        *(accounting, reconcile),
+        *(accounting, reconcile, recovery),
     ):
         group.register(app)
     app.meta.group_parameters = EVERYWHERE

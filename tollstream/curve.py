@@ -1,4 +1,4 @@
-"""Draws what a price comes to, from no usage (or a credit) to twice a quantity, as a small SVG of its own: no fonts, no scripts."""
+"""Draws what a price comes to, from no usage (or a credit) to twice a quantity: a small SVG that stands alone."""
 
 from decimal import Decimal
 from html import escape
