@@ -9,8 +9,12 @@ READY := $(VENV)/.ready
 EVENTS ?= 1000000
 SEEDS ?= 2000
 START ?= 1
+JOBS ?= $(shell nproc)
+FAULTS ?= 200
+SEED ?= 1
+REPORT ?= .tollstream/chaos.json
 
-.PHONY: help setup demo test lint bench simulate clean
+.PHONY: help setup demo test lint bench simulate chaos clean
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -38,8 +42,12 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## what it costs, on this machine
 	$(BIN)/python -m benchmarks
 
-simulate: $(READY) ## the protocol under faults, from START, SEEDS of them
-	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS)
+simulate: $(READY) ## all of it under simulated faults: SEEDS runs from START on, JOBS at a time
+	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS) --jobs $(JOBS)
+
+chaos: $(READY) ## FAULTS real faults from SEED, on Apache Kafka, Valkey and ClickHouse; a report in REPORT
+	@mkdir -p $(dir $(REPORT))
+	$(BIN)/python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --report $(REPORT)
 
 clean: ## remove the environment and all state
 	rm -rf $(VENV) .tollstream

@@ -3,11 +3,16 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime, time
 
-from config.catalogue import instant_text
-from config.faults import Fault, quote, suggestion
-from config.price_checks import Measured, price_faults
-from config.tables import BAD, Row
+from config.catalogue import WINDOW_MS
+from config.faults import Fault, quote
+from config.price_checks import Measured, price_faults, rule_faults
+from config.tables import BAD, Row, whole
+from rating import contract_checks
+from rating.contracts import Contract
+from rating.instants import instant_text
 from rating.money import currency_fault
+from rating.plans import Plan
+from rating.timeline import versions_of
 
 
 def plan_faults(plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
@@ -62,21 +67,25 @@ def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[
                 owners.setdefault((subject, row["from_"]), row)
 
 
-def contract_faults(contracts: Sequence[Row], plans: Sequence[Row]) -> Iterator[Fault]:
-    known = {row["id"] for row in plans if row.good("id")}
+def contract_faults(contracts: Sequence[Row], plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
+    """Contracts of one account do not overlap; the rest is judged on whole contracts over whole plans."""
+    measured = Measured.of(meters)
+    windows = {meter: {WINDOW_MS[one] for one in of if one is not BAD} for meter, of in measured.windows.items()}
+    built: list[tuple[Row, Plan | None]] = [(row, whole(row)) for row in plans]
+    versions = versions_of(plan for _, plan in built if plan is not None)
+    broken = {row["id"] for row, plan in built if plan is None and row.good("id")}
     by_account: dict[str, list[Row]] = {}
     for row in contracts:
-        if row.good("plan") and row["plan"] not in known:
-            message = f"no [[plan]] has the id {quote(row['plan'])}{suggestion(row['plan'], known)}"
-            yield row.place_of("plan").fault(message)
-        for name in ("from_", "to"):
-            yield from _midnight_faults(row, name, "days are what is priced")
-        if not row.good("account", "from_", "to"):
-            continue
-        if row["to"] is not None and row["to"] <= row["from_"]:
-            yield row.place_of("to").fault(f"must be after `from`, {instant_text(row['from_'])}")
-        else:
+        yield from rule_faults(row)
+        for override in row.rows("override"):
+            if override.good("price"):
+                yield from price_faults(override["price"], measured, BAD)
+        if row.good("account", "from_", "to") and (row["to"] is None or row["from_"] < row["to"]):
             by_account.setdefault(row["account"], []).append(row)
+        contract: Contract | None = whole(row)
+        if contract is not None and broken.isdisjoint(contract.plans):
+            found = contract_checks.contract_faults(contract, versions, windows)
+            yield from (Fault(f"{row.place.path}.{path}", text, row.place.file) for path, text in found)
     for dated in by_account.values():
         yield from _overlap_faults(dated)
 
@@ -87,7 +96,7 @@ def _overlap_faults(contracts: list[Row]) -> Iterator[Fault]:
     for row in contracts[1:]:
         if longest["to"] is None or row["from_"] < longest["to"]:
             message = (
-                f"overlaps {longest.place} of the same account, which is on one plan at a time;"
+                f"overlaps {longest.place} of the same account, which has one contract at a time;"
                 f' end that one with to = "{instant_text(row["from_"])}" or earlier'
             )
             yield row.place_of("from_").fault(message)

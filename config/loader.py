@@ -74,7 +74,7 @@ def load(directory: Path, environ: Mapping[str, str], services: Mapping[str, str
     if subject_bytes_max is BAD:
         subject_bytes_max = Limits().subject_bytes_max
     faults.extend(account_faults(parts["account"], subject_bytes_max))
-    faults.extend(contract_faults(parts["contract"], parts["plan"]))
+    faults.extend(contract_faults(parts["contract"], parts["plan"], parts["meter"]))
     default_plan = _default_plan(documents, parts["plan"], faults)
     _refuse(faults, directory)
     built = {name: tuple(row.build(faults) for row in rows) for name, rows in parts.items() if name != "event"}

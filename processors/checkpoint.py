@@ -183,6 +183,8 @@ class Recorder:
         ]
         sequence_log.settle(self.state.sequences)
         self._deletes = list(_names("seq", old.sequences))
+        if old.sequences and not lengths:  # the old number is about to be deleted: what comes next is of a new one
+            lengths[first] = 0
         self.manifest = Manifest(old.segments, old.hours, lengths)
         return writes
 

@@ -162,8 +162,7 @@ class PartitionState:
             taken &= np.fromiter((text in passes for text in rows.text[path]), np.bool_, len(taken))
         value = member = None
         if meter.aggregation == "unique":
-            assert meter.value is not None
-            member, present = rows.member[meter.value]
+            member, present = rows.member[meter.value_paths[0]]
             taken &= present
         elif meter.value is not None:
             value, _ = rows.number[(meter.value, meter.precision)]

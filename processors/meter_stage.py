@@ -31,6 +31,7 @@ from processors.partials import DamagedError
 from processors.patience import patiently
 from processors.services import Services
 from processors.state import FencedError
+from sinks.errors import Retryable
 from sinks.topics import DurableProducer
 
 T = TypeVar("T")
@@ -87,8 +88,9 @@ class MeterStage:
                 starts[partition] = self._patiently(owner.begin, self._pulse)
             except FencedError as error:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
-            self._check_end(partition, starts[partition])
+            self._patiently(partial(self._check_end, partition, starts[partition]), self._pulse)
             self._owners[partition] = owner
+        self._same_topic()  # offsets of one topic mean nothing on another
         return starts
 
     def _let_go(self, partitions: list[int]) -> None:
@@ -211,9 +213,7 @@ class MeterStage:
         """An idle owner asks too; a position past the end is found, and a topic made anew under the same name."""
         self._verify_at = self._clock.monotonic()
         with suppress(KafkaException):  # gone or not reachable: the consumer says so itself
-            now = self._services.topic_id(self._settings.kafka.events_topic)
-            if now != self._topic_id:
-                raise LostPartitionError(f"the events topic was {self._topic_id}, and is {now} now")
+            self._same_topic()
         for partition, owner in list(self._owners.items()):
             if not owner.restoring and not owner.unsaved:
                 ask = partial(owner.slot.verify, owner.state.offset)
@@ -221,7 +221,13 @@ class MeterStage:
                     self._patiently(ask, self._pulse)
                 except FencedError as error:
                     raise LostPartitionError(f"partition {partition}: {error}") from error
-            self._check_end(partition, owner.state.offset)
+            with suppress(Retryable):  # the broker is away, and the consumer says so itself
+                self._check_end(partition, owner.state.offset)
+
+    def _same_topic(self) -> None:
+        now = self._services.topic_id(self._settings.kafka.events_topic)
+        if now != self._topic_id:
+            raise LostPartitionError(f"the events topic was {self._topic_id}, and is {now} now")
 
     # -- waiting without leaving the group
 

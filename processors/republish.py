@@ -88,8 +88,7 @@ class _Writer:
                     rows = [_ROW.decode(message.value) for message in some if message.value is not None]
                     unknown = {(row.meter, row.meter_version) for row in rows} - meters
                     assert not unknown, f"the published catalogue lacks {unknown}"
-                    rater.clock_ms = max(rater.clock_ms, *(message.timestamp_ms for message in some))
-                    rater.add(rows)
+                    rater.add(rows, max(message.timestamp_ms for message in some))
                     columns = usage_columns(rows, self._catalogue)
                     self._send(partial(self._sink.insert_usage, columns), len(rows))
                     self._written.usage += len(rows)

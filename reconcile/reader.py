@@ -232,8 +232,7 @@ def _paths(catalogue: Catalogue, event_type: str) -> tuple[tuple[str, tuple[str,
 
 def paths_of(meter: Meter) -> tuple[str, ...]:
     """What a meter reads of an event's data."""
-    value = () if meter.value is None or meter.aggregation == "count" else (meter.value,)
-    return (*value, *meter.dimensions, *meter.filter)
+    return (*meter.value_paths, *meter.dimensions, *meter.filter)
 
 
 def _look(data: Any, names: tuple[str, ...], packed: bool) -> Any:

@@ -7,12 +7,15 @@ windows out with `close` once it has compared them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from math import ceil, floor
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from xxhash import xxh3_128_intdigest
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter
+from config.formulas import Formula
 from config.settings import Limits
 from reconcile import values
 from reconcile.reader import Event, Fault, Reader, Refused
@@ -192,6 +195,8 @@ class Recount:
         """Scaled, or the member of a unique meter: None where there is none, so that the meter passes it by."""
         if meter.aggregation == "count":
             return 0
+        if isinstance(meter.value, Formula):
+            return _product(meter.value, meter, found)
         value = found[meter.value or ""]
         if value.__class__ is Fault:
             raise Unfit(value.why)
@@ -265,3 +270,32 @@ class Recount:
             for start, window in windows.items():
                 for series, state in window.items():
                     yield (*key, series, start), state
+
+
+def _product(formula: Formula, meter: Meter, found: dict[str, Any]) -> int:
+    """What a formula makes of an event, in fractions."""
+    product = Fraction(1)
+    for path, digits in formula.factors(meter.precision):
+        value = found[path]
+        if value.__class__ is Fault:
+            raise Unfit(value.why)
+        if value is None:
+            raise Unfit(f"data.{path} is missing")
+        product *= Fraction(values.scaled(value, digits), 10**digits)
+    step = Fraction(formula.round_to) if formula.round_to is not None else Fraction(1, 10**meter.precision)
+    steps = product / step
+    if formula.round == "half_up":
+        whole = int(abs(steps) + Fraction(1, 2)) * (1 if steps >= 0 else -1)
+    else:
+        whole = ceil(steps) if formula.round == "up" else floor(steps)
+    amount = whole * step
+    if formula.minimum is not None:
+        amount = max(amount, Fraction(formula.minimum))
+    if formula.maximum is not None:
+        amount = min(amount, Fraction(formula.maximum))
+    scaled = (amount + Fraction(formula.fee)) * 10**meter.precision
+    if abs(scaled) > values.VALUE_MAX:
+        raise Unfit("too large")
+    if scaled < 0 and not meter.allow_negative:
+        raise Unfit(f"{formula} is negative")
+    return int(scaled)

@@ -26,7 +26,6 @@ BYTES_MAX = 64 << 20  # of members or raw bytes in a block: one row of either ma
 RETRY_AFTER_MS = 1_000  # network and server faults
 OVERLOAD_RETRY_AFTER_MS = 5_000  # merges need time to catch up; coming back sooner adds parts to merge
 CONNECT_TIMEOUT_S = 10
-RECEIVE_TIMEOUT_S = 60
 
 _INSERT_SETTINGS = {
     "async_insert": 0,  # an acknowledged insert is in a part, not in a queue
@@ -73,6 +72,8 @@ class ClickHouseSettings(Protocol):
     def password(self) -> str: ...
     @property
     def database(self) -> str: ...
+    @property
+    def timeout_ms(self) -> int: ...
 
 
 def connect(settings: ClickHouseSettings, database: str | None = None) -> Client:
@@ -95,8 +96,8 @@ def _http_options(settings: ClickHouseSettings) -> dict[str, Any]:
         "password": settings.password,
         "compress": False,  # costs more than it saves on one machine
         "autogenerate_session_id": False,
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        "send_receive_timeout": RECEIVE_TIMEOUT_S,
+        "connect_timeout": min(CONNECT_TIMEOUT_S, settings.timeout_ms / 1000),
+        "send_receive_timeout": max(settings.timeout_ms // 1000, 1),  # it takes whole seconds
     }
 
 

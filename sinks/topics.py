@@ -14,6 +14,16 @@ from sinks.errors import Retryable
 
 _RETRY_MS = 500
 _REQUEST_S = 30
+# Retriable, though the client does not always say so.
+_PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._UNKNOWN_PARTITION,  # of a topic that was there: the broker does not know it yet
+    }
+)
 _LISTEN_S = 0.1  # `consume` waits this long for a full batch, even when the end has been reached
 _DAY_MS = 86_400_000
 _LETTER_BYTES_MAX = 2 * 2**20  # a refused message of 1 MiB, Kafka's default, is 1.4 MiB as a letter: base64 in JSON
@@ -21,9 +31,22 @@ _ANY_BYTES = 1_000_000_000  # librdkafka's highest: the topic decides what it ta
 _NEVER = 2**63  # above every offset
 
 
+def connection(settings: Kafka) -> dict[str, Any]:
+    """What every client of ours needs to know of the brokers."""
+    return {"bootstrap.servers": settings.bootstrap, "socket.timeout.ms": settings.socket_timeout_ms}
+
+
+def passing(error: KafkaException) -> Retryable | None:
+    """What to raise instead where the broker is only away, or has only just started."""
+    kind = error.args[0]
+    if not kind.retriable() and kind.code() not in _PASSING:
+        return None
+    return Retryable(f"Kafka: {kind}; is the broker up? see `tollstream doctor`", _RETRY_MS)
+
+
 def admin(settings: Kafka) -> AdminClient:
     """An admin client that says nothing on stderr while a broker is away; its calls raise instead."""
-    return AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 2})
+    return AdminClient({**connection(settings), "log_level": 2})
 
 
 def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[int, dict[str, str]]]:
@@ -99,7 +122,7 @@ class DurableProducer:
         self._failed: KafkaError | None = None
         self._producer = client(
             {
-                "bootstrap.servers": settings.bootstrap,
+                **connection(settings),
                 "enable.idempotence": True,  # acks=all, in order, no doubles by the client's own retries
                 "compression.type": "lz4",
                 "linger.ms": 5,
@@ -149,7 +172,7 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.bootstrap,
+            **connection(settings),
             "group.id": f"{settings.group}-reader",  # required by the client; never joined, nothing is committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,

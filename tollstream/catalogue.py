@@ -125,7 +125,7 @@ def _print_tables(catalogue: "Catalogue") -> None:
             "version": meter.version,
             "event type": meter.event_type,
             "lateness": _duration(catalogue.lateness_ms(meter.event_type)),
-            "aggregation": meter.aggregation + (f" of {meter.value}" if meter.value else ""),
+            "aggregation": meter.aggregation + (f" of {meter.value}" if meter.value is not None else ""),
             "dimensions": ", ".join(meter.dimensions),
             "window": meter.window,
             "from": meter.from_,

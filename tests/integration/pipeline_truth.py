@@ -83,7 +83,7 @@ class Truth:
         self.ledger = dict.fromkeys(COUNTS, 0)
         self.facts: dict[str, list[Fact]] = defaultdict(list)  # meter id -> accepted events
         self._clock: dict[int, int] = {}
-        self._seen: set[tuple[int, str, str, datetime]] = set()
+        self._seen: set[tuple[object, ...]] = set()
         for sent in log:
             clock = self._clock[sent.partition] = max(self._clock.get(sent.partition, 0), sent.at_ms)
             for event in sent.events:
@@ -103,7 +103,9 @@ class Truth:
         lateness = next(one.lateness_ms for one in self.catalogue.events if one.type == event["type"])
         if when < EPOCH + timedelta(milliseconds=clock_ms - lateness):
             return "late"
-        identity = (partition, event["source"], event["id"], when)
+        identity: tuple[object, ...] = (partition, event["source"], event["id"], when)
+        if event.get("sequencetype") == "tollstream":
+            identity = (partition, event["source"], int(event["sequence"]), when.date())
         if identity in self._seen:
             return "duplicate"
         self._seen.add(identity)

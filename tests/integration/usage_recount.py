@@ -138,4 +138,4 @@ def who(row: Row) -> tuple[Any, ...]:
 
 
 def batch(rows: list[Row]) -> UsageRows:
-    return UsageRows(**{name: [row[name] for row in rows] for name in UsageRows.__struct_fields__})
+    return UsageRows(**{name: [row[name] for row in rows] for name in UsageRows.__struct_fields__ if name in rows[0]})

@@ -113,6 +113,7 @@ class SimConsumer:
             records = log.read(place.offset, min(most - len(found), self._world.batch()))
             found += [Message(partition, record) for record in records]
             place.offset = records[-1].offset + 1 if records else log.end
+            log.consumed = max(log.consumed, place.offset)
             if place.offset == log.end and place.ended_at != log.end:
                 place.ended_at = log.end
                 end = KafkaError(KafkaError._PARTITION_EOF)
@@ -176,6 +177,7 @@ class SimProducer:
         self._on_delivery: Callable[[KafkaError | None, Any], None] = config["on_delivery"]
         self.queue: list[Sent] = []
         self._failure: KafkaError | None = None
+        self._slow = world.chance(0.1)
         world.producers.append(self)
         process.on_death.append(self._cut)
 
@@ -184,6 +186,17 @@ class SimProducer:
         if partition < 0:
             partition = zlib.crc32(key or b"") % count
         self.queue.append(Sent(topic, partition, key, value))
+        if self._world.chance(self._world.trouble / 50):
+            self._process.die()
+            self._process.check()
+
+    def due(self) -> bool:
+        """Whether its messages get through just now: those of a dead or stuck process mostly take their time."""
+        process, now_s = self._process, self._world.scheduler.now_s
+        frozen = process.frozen_s > now_s and not process.dead
+        if frozen and self._world.calm:
+            return False
+        return not (process.dead or frozen or self._slow) or self._world.rng.random() < 0.05
 
     def deliver(self) -> None:
         """Some of what is queued for one partition arrives. Called by the scheduler."""
@@ -200,7 +213,10 @@ class SimProducer:
         self.queue = [one for at, one in enumerate(self.queue) if at not in arriving]
 
     def flush(self, timeout_s: float) -> int:
+        if self._world.chance(self._world.trouble / 10):
+            self._process.die()
         self._process.pause()
+        self._process.check()
         if self.queue:
             self._process.pause(timeout_s)
         self.poll(0)

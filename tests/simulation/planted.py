@@ -20,12 +20,14 @@ import numpy as np
 
 from config.catalogue import BEGIN_MS
 from processors import checkpoint, outputs
+from processors.consume import PartitionConsumer
 from processors.limits import refused_by
 from processors.merge import Merged
 from processors.meter import Batch, Letter, PartitionState
+from processors.meter_stage import MeterStage
 from processors.outputs import Released
 from processors.owner import Mark, Owner
-from processors.partials import PartialTable
+from processors.rate_stage import RateStage
 from tests.simulation.simulate import simulate
 
 Patch = contextlib.AbstractContextManager[Any]
@@ -54,8 +56,8 @@ def switched(name: str, *breaks: str) -> None:
     PLANTS[name] = Plant(contextlib.nullcontext, breaks, frozenset({name}))
 
 
-switched("no offset check in the checkpoint", "I")
-switched("no owner check in the checkpoint", "I")
+# Neither the head's offset nor the committed lengths of chunks: what the script writes, it writes at their ends.
+switched("no offset check", "I", "bug")
 
 
 @planted("I1", "I2", "livelock")
@@ -65,8 +67,16 @@ def no_republishing_after_a_crash() -> Patch:
 
 @planted("I2", "I3", "I5")
 def closed_but_unpublished_windows_evicted() -> Patch:
-    closed = PartialTable.closed
-    return mock.patch.object(PartialTable, "closed", lambda self, before_ms, published: closed(self, before_ms, 2**62))
+    """A checkpoint holds what is open, whether or not the rest was acknowledged."""
+    checkpoint = Owner.checkpoint
+
+    def evicting(self: Owner) -> Released | None:
+        if self.unsaved:
+            self._again += outputs.changed_rows(self.state, self.topic_id, self.partition)
+            self._ahead = self._recorder.compact(published=2**62)
+        return checkpoint(self)
+
+    return mock.patch.object(Owner, "checkpoint", evicting)
 
 
 @planted("I2")
@@ -241,6 +251,67 @@ def no_manifest() -> Patch:
 @planted("I1", "I5")
 def limits_looked_at_once_a_batch() -> Patch:
     return mock.patch("processors.meter.refused_by", lambda *args: (refused_by(*args)[0], False))
+
+
+@planted("I9", "stopped")
+def no_check_of_the_logs_end() -> Patch:
+    return mock.patch("processors.meter_stage.past_the_end", lambda *_: None)
+
+
+@planted("I", "letters")
+def letters_after_the_checkpoint() -> Patch:
+    checkpoint, send = MeterStage._checkpoint, MeterStage._send_letters
+
+    def then_letters(self: MeterStage) -> None:
+        checkpoint(self)
+        send(self)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(MeterStage, "_checkpoint", then_letters))
+    stack.enter_context(mock.patch.object(MeterStage, "_send_letters", lambda self: None))
+    return stack
+
+
+@planted("I2", "I1")
+def outputs_taken_for_acknowledged_once_sent() -> Patch:
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(MeterStage, "_await", lambda self, future: None))
+    stack.enter_context(mock.patch.object(MeterStage, "_await_producer", lambda self: None))
+    return stack
+
+
+@planted("I1", "livelock")
+def counts_of_the_last_owner_left_unsent() -> Patch:
+    begin = Owner.begin
+
+    def forgetful(self: Owner) -> int:
+        offset = begin(self)
+        self._owes = bool(self._again)
+        return offset
+
+    return mock.patch.object(Owner, "begin", forgetful)
+
+
+@planted("I")
+def messages_taken_early_outlive_their_partition() -> Patch:
+    def keep_alive(self: PartitionConsumer) -> None:
+        running = self.position.keys() - self._paused
+        if running:
+            self._consumer.pause(self._places(running))
+            self._paused |= running
+        self._early += self._consumer.consume(1, 0)
+
+    return mock.patch.object(PartitionConsumer, "keep_alive", keep_alive)
+
+
+@planted("I6")
+def nothing_taken_back_by_a_re_rate() -> Patch:
+    return mock.patch("tests.simulation.processes.rated_before", lambda *_: [])
+
+
+@planted("I6", "I4")
+def rated_before_the_end_is_reached() -> Patch:
+    return mock.patch.object(RateStage, "_wake", lambda self: self._quiet.clear())
 
 
 def found_at(name: str, seeds: Iterator[int] | range) -> int | None:

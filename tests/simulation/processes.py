@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException
 
 from config.catalogue import Catalogue
 from config.settings import Settings
+from processors.merge import UnknownMeterError
 from processors.partials import DamagedError
 from processors.services import Services
 from processors.state import FencedError, OlderCatalogueError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 # What ends a worker loudly; its parent starts another.
-_DEATHS = (KafkaException, OlderCatalogueError, Retryable, CrashError)
+_DEATHS = (KafkaException, OlderCatalogueError, UnknownMeterError, Retryable, CrashError)
 
 
 class SimClock:
@@ -195,21 +196,27 @@ class Machine(Process):
     def __init__(self, world: World, workers: int, *, until_caught_up: bool = False) -> None:
         super().__init__(world.scheduler, "machine")
         self.refused = ""
-        self.done = False
         partitions = (world.events_partitions, world.windows_partitions)
+        nursery = SimNursery(world, self)
+        self.supervisor = Supervisor(world.settings, world.published, workers, partitions, self._say, nursery)
+        self._heard = world.seen
 
         def work() -> None:
-            nursery = SimNursery(world, self)
-            say = lambda line: world.seen.update([f"said: {line.split(' ')[2]}"])  # noqa: E731
-            self.supervisor = Supervisor(world.settings, world.published, workers, partitions, say, nursery)
             try:
                 self.supervisor.run(until_caught_up=until_caught_up, watch=lambda tally: None)
-                self.done = True
             except WorkersFailedError as error:
                 self.refused = str(error)
             self.die()
 
         self.begin(work)
+
+    @property
+    def generation(self) -> int:
+        """Of the catalogue that its next worker gets."""
+        return self.supervisor._catalogue.generation
+
+    def _say(self, line: str) -> None:
+        self._heard[f"said: {line.split(' ')[2]}"] += 1
 
 
 def end_alone() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 RATED_KEY = ("account", "period_start", "segment_start", "price", "meter", "opening", "day")
-_FAULTS = ("refused", "lost", "late", "half", "twice", "before", "after")
+_FAULTS = ("refused", "lost", "late", "late", "half", "twice", "twice", "before", "after")
 
 
 class VersionedTable:
@@ -94,7 +94,7 @@ class SimSink:
         if not rows:
             return
         self._process.pause()
-        world, fault = self._world, self._world.fault("insert", _FAULTS)
+        world, fault = self._world, self._world.fault("insert", _FAULTS, 2.0)
 
         def arrive(upto: int = len(rows)) -> None:
             for row in rows[:upto]:
@@ -121,7 +121,7 @@ class SimSink:
 def rated_before(tables: Tables, generation: int) -> list[RatedKey]:
     """sinks.superseded.rated_before: keys whose newest row is of an older generation and says anything but zero."""
     return [
-        RatedKey(**{name: row[name] for name in (*RATED_KEY, "currency")})
+        RatedKey(**{name: row[name] for name in RatedKey.__struct_fields__})
         for (older, _), row in tables.rated.rows.values()
         if older < generation and row["amount"] != 0
     ]

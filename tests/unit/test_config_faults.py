@@ -172,12 +172,12 @@ CASES: Iterable[tuple[str, str]] = [
         'account[1].subjects[0]: "z" is already mapped by a.toml: account[0] from the same instant',
     ),
     (ACCOUNT + 'subjects = ["z", "z"]', 'account[0].subjects[1]: "z" is already mapped by a.toml: account[0] from'),
-    (CONTRACT, 'contract[0].plan: no [[plan]] has the id "pro"'),
-    (PLAN + CONTRACT.replace("T00", "T01"), "contract[0].from: must be midnight UTC, since days are what is priced"),
+    (CONTRACT, "contract[0].plan: there is no plan 'pro'"),
+    (PLAN + CONTRACT.replace('"pro"', '"por"'), "contract[0].plan: there is no plan 'por'; did you mean 'pro'?"),
     (PLAN + CONTRACT + "to = 2026-01-01T00:00:00Z", "contract[0].to: must be after `from`, 2026-01-01T00:00:00Z"),
     (
         PLAN + CONTRACT + CONTRACT.replace("2026-01", "2026-03"),
-        "contract[1].from: overlaps a.toml: contract[0] of the same account, which is on one plan at a time; "
+        "contract[1].from: overlaps a.toml: contract[0] of the same account, which has one contract at a time; "
         'end that one with to = "2026-03-01T00:00:00Z" or earlier',
     ),
     # budgets

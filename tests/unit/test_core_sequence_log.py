@@ -305,8 +305,30 @@ def test_i7_the_log_of_numbers_is_rewritten_before_it_is_mostly_superseded() -> 
     assert same(copy.sequences, folded.sequences)
 
 
+def test_numbers_that_come_after_all_days_have_closed_are_not_deleted_with_the_old_ones() -> None:
+    store, folded = SlotStore(), state()
+    slot = FakeSlot(store, random.Random(1))
+    slot.claim(1)
+    recorder = Recorder(folded, 10**6)
+    for offset, source, day in ((0, "a", 0), (1, None, 3), (2, "b", 3), (3, "b", 3)):
+        at_ms = START_MS + day * 24 * HOUR_MS
+        value = event("x", None, at_ms) if source is None else event(source, offset, at_ms)
+        folded.fold(Batch([value], np.array([offset]), np.array([at_ms])))
+        written = recorder.checkpoint(0, 1)
+        slot.write(written)
+        recorder.commit(written)
+        for one in recorder.compact_sequences() if offset == 1 else ():
+            slot.put(one)
+    head = slot.claim(1)
+    assert head is not None
+    copy = state()
+    load(copy, slot.load(head))
+    assert same(copy.sequences, folded.sequences)
+    assert len(copy.sequences.days) == 1
+
+
 def test_i7_no_piece_of_a_rewrite_is_larger_than_asked() -> None:
-    folded, snapshot = saved()
+    folded, _ = saved()
     packs = list(sequence_log.pieces(folded.sequences, 100))
     assert len(packs) > 8
     assert max(len(encode_frame([pack])) for pack in packs) < 300
