@@ -127,9 +127,9 @@ def rated_before(tables: Tables, generation: int) -> list[RatedKey]:
     ]
 
 
-def as_rows(columns: Any, without: str = "") -> list[dict[str, Any]]:
+def as_rows(columns: Any, without: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """A batch of columns as rows by name, of plain values."""
-    held = {name: getattr(columns, name) for name in columns.__struct_fields__ if name != without}
+    held = {name: getattr(columns, name) for name in columns.__struct_fields__ if name not in without}
     plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in held.values()]
     return [dict(zip(held, values, strict=True)) for values in zip(*plain, strict=True)]
 
@@ -137,12 +137,16 @@ def as_rows(columns: Any, without: str = "") -> list[dict[str, Any]]:
 def window_rows(columns: UsageRows, catalogue: Catalogue) -> list[WindowRow]:
     """What usage_columns was given: the analysts' rows as partials again."""
     meters = {(meter.id, meter.version): meter for meter in catalogue.meters}
-    members = columns.members or [()] * len(columns.meter)
+    none = [()] * len(columns.meter)
+    plain = as_rows(columns, without=("members", "samples"))
     found = []
-    for row, held in zip(as_rows(columns, without="members"), members, strict=True):
+    for row, members, samples in zip(plain, columns.members or none, columns.samples or none, strict=True):
         meter = meters[(row["meter"], row["meter_version"])]
+        held = samples if meter.aggregation == "gauge" else members
         dims = json.loads(row["dims"])
-        value = {"min": row["min"], "max": row["max"], "latest": row["latest_value"]}.get(meter.aggregation, 0)
+        value = {"min": row["min"], "max": row["max"], "latest": row["latest_value"], "gauge": row["latest_value"]}.get(
+            meter.aggregation, 0
+        )
         found.append(
             WindowRow(
                 *(row["meter"], row["meter_version"], row["subject"], [dims[path] for path in meter.dimensions]),
