@@ -205,7 +205,9 @@ class SequenceDay:
         holed = np.flatnonzero(self.strayed[slot])
         cut: list[tuple[int, int, int]] = []
         for one, low, high in zip(slot[holed].tolist(), first[holed].tolist(), last[holed].tolist(), strict=True):
-            held = ~self.strays.contains(_holes(self._identities(one, low, high - low + 1)))
+            numbers = np.arange(low, high + 1)
+            source = np.broadcast_to(self.sources.keys[one], (len(numbers), 2))
+            held = ~self.strays.contains(_holes(identities(source, numbers)))
             edges = np.flatnonzero(np.diff(held, prepend=False, append=False))
             cut += [(one, low + begin, low + end - 1) for begin, end in edges.reshape(-1, 2).tolist()]
         plain = ~self.strayed[slot]
