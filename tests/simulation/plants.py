@@ -24,7 +24,6 @@ from processors.meter import Batch, Letter, PartitionState
 from processors.meter_stage import MeterStage
 from processors.outputs import Released
 from processors.owner import Mark, Owner
-from processors.rate_stage import RateStage
 from tests.simulation.slots import SlotStore
 
 Patch = contextlib.AbstractContextManager[Any]
@@ -309,8 +308,3 @@ def messages_taken_early_outlive_their_partition() -> Patch:
 @planted("I6")
 def nothing_taken_back_by_a_re_rate() -> Patch:
     return mock.patch("tests.simulation.processes.rated_before", lambda *_: [])
-
-
-@planted("I6", "I4")
-def rated_before_the_end_is_reached() -> Patch:
-    return mock.patch.object(RateStage, "_wake", lambda self: self._quiet.clear())
