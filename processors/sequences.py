@@ -11,13 +11,13 @@ are missing between two of them, as holes, or the numbers of a short one, as ide
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.identity import HOUR_US, Digests, DigestSet
+from processors.intervals import HOLES, Span, fewer, united
 
 DAY_US = 24 * HOUR_US
 NUMBER_MAX: Final = 2**63 - 1
@@ -154,48 +154,48 @@ class SequenceDay:
         begun &= next_
         self.starts[slots[begun], 0], self.count[slots[begun]] = low[begun], 1
         rest = ~next_
-        runs: dict[int, list[tuple[int, int]]] = {}
-        for one, *run in zip(slots[rest].tolist(), low[rest].tolist(), high[rest].tolist(), strict=True):
-            runs.setdefault(one, []).append((run[0], run[1]))
-        for one, more in runs.items():
-            self._merge(one, more)
+        if rest.any():
+            self._merge(slots[rest], low[rest], high[rest])
 
-    def _merge(self, slot: int, runs: list[tuple[int, int]]) -> None:
-        """Put runs among the intervals of a source, and the fewest numbers among the strays if that makes too many."""
-        count = int(self.count[slot])
-        held = list(zip(self.starts[slot, :count].tolist(), self.ends[slot, :count].tolist(), strict=True))
-        merged: list[tuple[int, int]] = []
-        for low, high in sorted(held + runs):
-            if merged and merged[-1][1] >= low - 1:
-                merged[-1] = (merged[-1][0], high)
-            else:
-                merged.append((low, high))
-        while len(merged) > self.intervals_max:
-            self._shrink(slot, merged)
-        self.reserve(self.sources.count, len(merged))
-        self.starts[slot], self.ends[slot], self.count[slot] = NUMBER_MAX, -1, len(merged)
-        self.starts[slot, : len(merged)], self.ends[slot, : len(merged)] = np.array(merged, np.int64).T
+    def _merge(self, slots: Ints, low: Ints, high: Ints) -> None:
+        """Put runs among the intervals of their sources, and the fewest numbers among the strays where those make too
+        many."""
+        runs: dict[int, list[Span]] = {}
+        for slot, *run in zip(slots.tolist(), low.tolist(), high.tolist(), strict=True):
+            runs.setdefault(slot, []).append((run[0], run[1]))
+        at = np.array(list(runs), np.int64)
+        merged: list[list[Span]] = []
+        changes: tuple[list[tuple[int, int, int]], ...] = ([], [])  # holes and members: slot, first number, how many
+        held = zip(self.starts[at].tolist(), self.ends[at].tolist(), self.count[at].tolist(), strict=True)
+        for (slot, more), (starts, ends, count) in zip(runs.items(), held, strict=True):
+            intervals = united([*zip(starts[:count], ends[:count], strict=True), *more])
+            excess = len(intervals) - self.intervals_max
+            if excess > 0:
+                intervals, kind, spans = fewer(intervals, excess)
+                changes[kind].extend((slot, *span) for span in spans)
+            merged.append(intervals)
+        counts = np.array([len(intervals) for intervals in merged], np.int64)
+        self.reserve(self.sources.count, int(counts.max()))
+        there = np.arange(self.starts.shape[1]) < counts[:, None]
+        rows = np.full((2, *there.shape), [[[NUMBER_MAX]], [[-1]]], np.int64)
+        rows[:, there] = np.array([interval for intervals in merged for interval in intervals], np.int64).T
+        self.starts[at], self.ends[at], self.count[at] = rows[0], rows[1], counts
+        for kind, spans_ in enumerate(changes):
+            if spans_:
+                self._stray(np.array(spans_, np.int64), hole=kind == HOLES)
 
-    def _shrink(self, slot: int, intervals: list[tuple[int, int]]) -> None:
-        """One interval less. It costs no more digests than the shortest interval has numbers, so never more than the
-        same events by id."""
-        self.strayed[slot] = True
-        shortest = min(range(len(intervals)), key=lambda at: intervals[at][1] - intervals[at][0])
-        gaps = [after[0] - before[1] - 1 for before, after in pairwise(intervals)]
-        at = gaps.index(min(gaps)) if gaps else 0
-        low, high = intervals[shortest]
-        if gaps and gaps[at] <= high - low + 1:
-            digests = self._identities(slot, intervals[at][1] + 1, gaps[at])
+    def _stray(self, spans: Ints, *, hole: bool) -> None:
+        """Numbers between intervals become holes, or numbers of intervals that end here members. `spans` int64[k, 3]:
+        slot, first number, how many."""
+        slots, lows, counts = spans.T
+        before = np.repeat(np.cumsum(counts) - counts, counts)
+        numbers = np.repeat(lows, counts) + np.arange(len(before)) - before
+        digests = identities(self.sources.keys[np.repeat(slots, counts)], numbers)
+        if hole:  # but for those that are members by a stray of their own
             self.strays.add(_holes(digests[~self.strays.contains(digests)]))
-            intervals[at : at + 2] = [(intervals[at][0], intervals[at + 1][1])]
-        else:
-            digests = self._identities(slot, low, high - low + 1)
+        else:  # but for those that were holes in them
             self.strays.add(digests[~self.strays.contains(_holes(digests))])
-            del intervals[shortest]
-
-    def _identities(self, slot: int, low: int, count: int) -> Digests:
-        source = np.broadcast_to(self.sources.keys[slot], (count, 2))
-        return identities(source, low + np.arange(count, dtype=np.int64))
+        self.strayed[slots] = True
 
     def exact_intervals(self) -> tuple[Digests, Ints, Ints]:
         """(source uint64[n, 2], first int64[n], last int64[n]): intervals without holes. What they do not cover is in

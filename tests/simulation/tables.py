@@ -19,7 +19,7 @@ from tests.simulation.scheduling import Killed, Process
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-RATED_KEY = ("account", "period_start", "segment_start", "price", "meter", "opening", "day")
+RATED_KEY = ("account", "period_start", "segment_start", "price", "meter", "opening", "day", "part")
 _FAULTS = ("refused", "lost", "late", "late", "half", "twice", "twice", "before", "after")
 
 
@@ -123,7 +123,7 @@ class SimSink:
             self._process.die()
             raise Killed
         if fault in ("late", "twice"):
-            world.flying.append(arrive)
+            world.later(arrive)
         if fault == "half":
             arrive(world.rng.randint(0, len(rows)))
         if fault in ("refused", "late", "half"):
@@ -146,9 +146,9 @@ def rated_before(tables: Tables, generation: int) -> list[RatedKey]:
     ]
 
 
-def as_rows(columns: Any, without: str = "") -> list[dict[str, Any]]:
+def as_rows(columns: Any, without: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """A batch of columns as rows by name, of plain values."""
-    held = {name: getattr(columns, name) for name in columns.__struct_fields__ if name != without}
+    held = {name: getattr(columns, name) for name in columns.__struct_fields__ if name not in without}
     plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in held.values()]
     return [dict(zip(held, values, strict=True)) for values in zip(*plain, strict=True)]
 
@@ -158,7 +158,7 @@ def window_rows(columns: UsageRows, catalogue: Catalogue) -> list[WindowRow]:
     meters = {(meter.id, meter.version): meter for meter in catalogue.meters}
     members = columns.members or [()] * len(columns.meter)
     found = []
-    for row, held in zip(as_rows(columns, without="members"), members, strict=True):
+    for row, held in zip(as_rows(columns, without=("members", "samples")), members, strict=True):
         meter = meters[(row["meter"], row["meter_version"])]
         dims = json.loads(row["dims"])
         value = {"min": row["min"], "max": row["max"], "latest": row["latest_value"]}.get(meter.aggregation, 0)
