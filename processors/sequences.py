@@ -205,15 +205,15 @@ class SequenceDay:
         holed = np.flatnonzero(self.strayed[slot])
         cut: list[tuple[int, int, int]] = []
         for one, low, high in zip(slot[holed].tolist(), first[holed].tolist(), last[holed].tolist(), strict=True):
-            numbers = np.arange(low, high + 1)
+            numbers = np.arange(low, high + 1, dtype=np.int64)
             source = np.broadcast_to(self.sources.keys[one], (len(numbers), 2))
             held = ~self.strays.contains(_holes(identities(source, numbers)))
             edges = np.flatnonzero(np.diff(held, prepend=False, append=False))
             cut += [(one, low + begin, low + end - 1) for begin, end in edges.reshape(-1, 2).tolist()]
         plain = ~self.strayed[slot]
         slots, lows, highs = np.array(cut, np.int64).reshape(-1, 3).T
-        source = self.sources.keys[np.concatenate([slot[plain], slots])]
-        return source, np.concatenate([first[plain], lows]), np.concatenate([last[plain], highs])
+        sources = self.sources.keys[np.concatenate([slot[plain], slots])]
+        return sources, np.concatenate([first[plain], lows]), np.concatenate([last[plain], highs])
 
     def reserve(self, slots: int, places: int) -> None:
         """Room for so many sources, and so many intervals of each."""

@@ -18,6 +18,7 @@ from clickhouse_connect.driver.exceptions import Error, OperationalError
 
 from sinks.columns import (
     admission_table,
+    archive_gap_table,
     catalogue_table,
     group_cuts,
     identity_table,
@@ -31,6 +32,7 @@ from sinks.columns import (
 from sinks.errors import Retryable
 from sinks.rows import (
     AdmissionRows,
+    ArchiveGapRows,
     CatalogueRows,
     IdentityRows,
     LedgerRows,
@@ -170,6 +172,9 @@ class ClickHouseSink:
 
     def insert_numbers(self, rows: NumberRows) -> None:
         self._insert("number_archive_rows", number_table(rows), size_cuts(len(rows.source), self._rows_max))
+
+    def insert_archive_gaps(self, rows: ArchiveGapRows) -> None:
+        self._insert("archive_gap_rows", archive_gap_table(rows), size_cuts(len(rows.topic), self._rows_max))
 
     def insert_admissions(self, rows: AdmissionRows) -> None:
         self._insert("admission_rows", admission_table(rows), size_cuts(len(rows.topic), self._rows_max))

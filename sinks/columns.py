@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from sinks.rows import (
     AdmissionRows,
+    ArchiveGapRows,
     CatalogueRows,
     IdentityRows,
     Integers,
@@ -146,6 +147,16 @@ def identity_table(rows: IdentityRows) -> pa.Table:
             "partition": pa.repeat(pa.scalar(rows.partition, pa.int32()), n),
             "hour": pa.repeat(pa.scalar(rows.hour, pa.uint32()), n),
             "identity": _digests(rows.identity),
+        }
+    )
+
+
+def archive_gap_table(rows: ArchiveGapRows) -> pa.Table:
+    return pa.table(
+        {
+            "topic": _strings(rows.topic),
+            "partition": integers(rows.partition, pa.int32()),
+            "before": _times(rows.before_ms),
         }
     )
 

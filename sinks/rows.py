@@ -93,6 +93,14 @@ class IdentityRows(msgspec.Struct):
     identity: npt.NDArray[np.uint64]  # [n, 2], high and low half
 
 
+class ArchiveGapRows(msgspec.Struct):
+    """Hours that end before this may lack identities in this database, whatever the ledger says."""
+
+    topic: Sequence[str]
+    partition: Integers
+    before_ms: Integers
+
+
 class NumberRows(msgspec.Struct):
     """Numbers accepted in one closed day, as intervals. Key: (topic, partition, day, source, first, last)."""
 

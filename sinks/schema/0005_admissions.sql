@@ -34,6 +34,16 @@ PARTITION BY intDiv(day, 30)
 ORDER BY (topic, partition, day, source, first, last)
 COMMENT 'Numbers of all events accepted in days that are closed, of sources that number their events. Do not drop any of it while late events of its days may come back';
 
+CREATE TABLE IF NOT EXISTS {database}.archive_gap_rows
+(
+    topic LowCardinality(String) COMMENT 'Id of the events topic',
+    partition Int32 COMMENT 'Partition of the events topic',
+    before DateTime64(3, 'UTC') COMMENT 'Hours that end before this may lack identities in the archive'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (topic, partition, before)
+COMMENT 'When the tables were lost and written anew: the archive is on no topic, so it is not whole before';
+
 CREATE TABLE IF NOT EXISTS {database}.admission_rows
 (
     topic LowCardinality(String) COMMENT 'Id of the events topic',

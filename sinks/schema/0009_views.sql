@@ -196,9 +196,14 @@ CREATE OR REPLACE VIEW {database}.ledger_current
     archived_since DateTime64(3, 'UTC') COMMENT 'Of hours that begin before this the archive may lack identities'
 )
 AS SELECT
-    topic, partition, offset, consumed, accepted, duplicate, late, invalid, unmetered, admitted,
-    consumed = accepted + duplicate + late + invalid + unmetered AS balanced, clock, lateness_max_ms, archived_since
-FROM {database}.ledger_rows FINAL
+    l.topic AS topic, l.partition AS partition, offset, consumed, accepted, duplicate, late, invalid, unmetered, admitted,
+    consumed = accepted + duplicate + late + invalid + unmetered AS balanced, clock, lateness_max_ms,
+    greatest(l.archived_since, g.before) AS archived_since
+FROM {database}.ledger_rows AS l FINAL
+LEFT JOIN
+(
+    SELECT topic, partition, max(r.before) AS before FROM {database}.archive_gap_rows AS r GROUP BY topic, partition
+) AS g ON l.topic = g.topic AND l.partition = g.partition
 COMMENT 'Where every event went: counts of events since the start of the topic. Grain and key: topic, partition';
 
 CREATE OR REPLACE VIEW {database}.late_events

@@ -28,7 +28,7 @@ JANUARY = date(2026, 1, 1)
 @pytest.fixture
 def settings(clickhouse_url: str) -> Iterator[SimpleNamespace]:
     database = f"sink_{random.randrange(10**9)}"
-    settings = SimpleNamespace(url=clickhouse_url, user="default", password="", database=database)
+    settings = SimpleNamespace(url=clickhouse_url, user="default", password="", database=database, timeout_ms=60_000)
     ClickHouseSink(settings).migrate()
     yield settings
     connect(settings).command(f"DROP DATABASE {database} SYNC")
@@ -210,7 +210,9 @@ def test_what_no_retry_mends_is_raised_as_it_is(settings: Any) -> None:
 
 
 def test_a_server_that_is_away_is_retryable() -> None:
-    away = SimpleNamespace(url="http://127.0.0.1:1", user="default", password="secret", database="tollstream")
+    away = SimpleNamespace(
+        url="http://127.0.0.1:1", user="default", password="secret", database="tollstream", timeout_ms=1_000
+    )
     with pytest.raises(Retryable) as caught:
         ClickHouseSink(away).insert_ledger(columns(LedgerRows, [ledger_row(1)]))
     assert caught.value.retry_after_ms > 0
