@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 EVENTS ?= 1000000
 SEEDS ?= 2000
 START ?= 1
+JOBS ?= $(shell nproc)
 FAULTS ?= 200
 SEED ?= 1
 REPORT ?= .tollstream/chaos.json
@@ -41,8 +42,8 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## what it costs, on this machine
 	$(BIN)/python -m benchmarks
 
-simulate: $(READY) ## the protocol under faults, from START, SEEDS of them
-	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS)
+simulate: $(READY) ## all of it under simulated faults: SEEDS runs from START on, JOBS at a time
+	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS) --jobs $(JOBS)
 
 chaos: $(READY) ## FAULTS real faults from SEED, on Apache Kafka, Valkey and ClickHouse; a report in REPORT
 	@mkdir -p $(dir $(REPORT))

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, time
-from decimal import Decimal
 
-from config.catalogue import instant_text
-from config.faults import Fault, quote, suggestion
-from config.tables import BAD, Row
-from rating.money import MINOR_DIGITS
+from config.catalogue import WINDOW_MS
+from config.faults import Fault, quote
+from config.price_checks import Measured, price_faults, rule_faults
+from config.tables import BAD, Row, whole
+from rating import contract_checks
+from rating.contracts import Contract
+from rating.instants import instant_text
+from rating.money import currency_fault
+from rating.plans import Plan
+from rating.timeline import versions_of
 
 
 def plan_faults(plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
-    known = {row["id"] for row in meters if row.good("id")}
+    measured = Measured.of(meters)
     seen: dict[tuple[str, int], Row] = {}
     currencies: dict[str, Row] = {}
     for row in plans:
@@ -30,41 +35,13 @@ def plan_faults(plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
         for price in row.rows("price"):
             if price.good("id") and prices.setdefault(price["id"], price) is not price:
                 yield price.place_of("id").fault(f"{quote(price['id'])} is already at {prices[price['id']].place}")
-            yield from _price_faults(price, known)
+            yield from price_faults(price, measured, row["currency"])
 
 
 def currency_faults(row: Row) -> Iterator[Fault]:
-    if row.good("currency") and row["currency"] not in MINOR_DIGITS:
-        yield row.place_of("currency").fault('must be an ISO 4217 code in capitals, such as "USD"')
-
-
-def _price_faults(row: Row, meters: set[str]) -> Iterator[Fault]:
-    if row.has("meter") and row.good("meter") and row["meter"] not in meters:
-        message = f"no [[meter]] has the id {quote(row['meter'])}{suggestion(row['meter'], meters)}"
-        yield row.place_of("meter").fault(message)
-    if row.has("package_size") and row.good("package_size") and Decimal(row["package_size"]) <= 0:
-        yield row.place_of("package_size").fault("must be above 0")
-    if row.has("tiers") and row.good("tiers"):
-        yield from _tier_faults(row)
-
-
-def _tier_faults(price: Row) -> Iterator[Fault]:
-    tiers: tuple[Row, ...] = price["tiers"]
-    if not tiers:
-        yield price.place_of("tiers").fault("must hold at least one tier")
-    below = Decimal(0)
-    for tier in tiers:
-        if tier is BAD or not tier.good("up_to"):
-            continue
-        place, up_to, last = tier.place_of("up_to"), tier["up_to"], tier is tiers[-1]
-        if last and up_to is not None:
-            yield place.fault("must be left out in the last tier, which is open, so that every quantity has a price")
-        elif not last and up_to is None:
-            yield place.fault("is required in every tier but the last, which is open")
-        elif up_to is not None:
-            if Decimal(up_to) <= below:
-                yield place.fault(f"must be above {below}, where the tier begins; tiers ascend")
-            below = max(below, Decimal(up_to))
+    if row.good("currency") and currency_fault(row["currency"]):
+        message = 'must be an ISO 4217 code in capitals, such as "USD", or a unit of your own and digits: "credits/0"'
+        yield row.place_of("currency").fault(message)
 
 
 def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[Fault]:
@@ -72,7 +49,7 @@ def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[
     owners: dict[tuple[str, datetime | None], Row] = {}
     for row in accounts:
         if row.good("from_") and row["from_"] is not None:
-            yield from _midnight_faults(row, "from_", "each window has one account, and the longest is a day")
+            yield from midnight_faults(row, "from_", "each window has one account, and the longest is a day")
         if row.good("id", "from_"):
             first = seen.setdefault((row["id"], row["from_"]), row)
             if first is not row:
@@ -90,21 +67,25 @@ def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[
                 owners.setdefault((subject, row["from_"]), row)
 
 
-def contract_faults(contracts: Sequence[Row], plans: Sequence[Row]) -> Iterator[Fault]:
-    known = {row["id"] for row in plans if row.good("id")}
+def contract_faults(contracts: Sequence[Row], plans: Sequence[Row], meters: Sequence[Row]) -> Iterator[Fault]:
+    """Contracts of one account do not overlap; the rest is judged on whole contracts over whole plans."""
+    measured = Measured.of(meters)
+    windows = {meter: {WINDOW_MS[one] for one in of if one is not BAD} for meter, of in measured.windows.items()}
+    built: list[tuple[Row, Plan | None]] = [(row, whole(row)) for row in plans]
+    versions = versions_of(plan for _, plan in built if plan is not None)
+    broken = {row["id"] for row, plan in built if plan is None and row.good("id")}
     by_account: dict[str, list[Row]] = {}
     for row in contracts:
-        if row.good("plan") and row["plan"] not in known:
-            message = f"no [[plan]] has the id {quote(row['plan'])}{suggestion(row['plan'], known)}"
-            yield row.place_of("plan").fault(message)
-        for name in ("from_", "to"):
-            yield from _midnight_faults(row, name, "days are what is priced")
-        if not row.good("account", "from_", "to"):
-            continue
-        if row["to"] is not None and row["to"] <= row["from_"]:
-            yield row.place_of("to").fault(f"must be after `from`, {instant_text(row['from_'])}")
-        else:
+        yield from rule_faults(row)
+        for override in row.rows("override"):
+            if override.good("price"):
+                yield from price_faults(override["price"], measured, BAD)
+        if row.good("account", "from_", "to") and (row["to"] is None or row["from_"] < row["to"]):
             by_account.setdefault(row["account"], []).append(row)
+        contract: Contract | None = whole(row)
+        if contract is not None and broken.isdisjoint(contract.plans):
+            found = contract_checks.contract_faults(contract, versions, windows)
+            yield from (Fault(f"{row.place.path}.{path}", text, row.place.file) for path, text in found)
     for dated in by_account.values():
         yield from _overlap_faults(dated)
 
@@ -115,7 +96,7 @@ def _overlap_faults(contracts: list[Row]) -> Iterator[Fault]:
     for row in contracts[1:]:
         if longest["to"] is None or row["from_"] < longest["to"]:
             message = (
-                f"overlaps {longest.place} of the same account, which is on one plan at a time;"
+                f"overlaps {longest.place} of the same account, which has one contract at a time;"
                 f' end that one with to = "{instant_text(row["from_"])}" or earlier'
             )
             yield row.place_of("from_").fault(message)
@@ -123,7 +104,8 @@ def _overlap_faults(contracts: list[Row]) -> Iterator[Fault]:
             longest = row
 
 
-def _midnight_faults(row: Row, name: str, reason: str) -> Iterator[Fault]:
+def midnight_faults(row: Row, name: str, reason: str) -> Iterator[Fault]:
+    """An instant that is no midnight in UTC."""
     instant = row[name]
     if instant is not BAD and instant is not None and instant.time() != time():
         yield row.place_of(name).fault(f"must be midnight UTC, since {reason}")

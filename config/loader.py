@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from config.billing_checks import account_faults, contract_faults, currency_faults, plan_faults
+from config.billing_checks import account_faults, contract_faults, currency_faults, midnight_faults, plan_faults
 from config.catalogue import Catalogue, EventType, Meter
 from config.faults import ConfigError, Fault, Place, quote, suggestion
 from config.meter_checks import duration_ms, event_faults, meter_faults
@@ -74,7 +74,7 @@ def load(directory: Path, environ: Mapping[str, str], services: Mapping[str, str
     if subject_bytes_max is BAD:
         subject_bytes_max = Limits().subject_bytes_max
     faults.extend(account_faults(parts["account"], subject_bytes_max))
-    faults.extend(contract_faults(parts["contract"], parts["plan"]))
+    faults.extend(contract_faults(parts["contract"], parts["plan"], parts["meter"]))
     default_plan = _default_plan(documents, parts["plan"], faults)
     _refuse(faults, directory)
     built = {name: tuple(row.build(faults) for row in rows) for name, rows in parts.items() if name != "event"}
@@ -94,10 +94,10 @@ def load(directory: Path, environ: Mapping[str, str], services: Mapping[str, str
 
 def _refuse(faults: list[Fault], directory: Path) -> None:
     if faults:
-        raise ConfigError(sorted(set(faults), key=_reading_order), f"the configuration in {directory}")
+        raise ConfigError(sorted(set(faults), key=reading_order), f"the configuration in {directory}")
 
 
-def _reading_order(fault: Fault) -> tuple[str, list[tuple[int, str]], str]:
+def reading_order(fault: Fault) -> tuple[str, list[tuple[int, str]], str]:
     """By file and path, meter[9] before meter[10]."""
     path = [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", fault.path)]
     return fault.file, path, fault.message
@@ -176,4 +176,7 @@ def _default_plan(documents: list[Row], plans: list[Row], faults: list[Fault]) -
     if plan not in known:
         message = f"no [[plan]] has the id {quote(plan)}{suggestion(plan, known)}"
         faults.append(given[0].place_of("default_plan").fault(message))
+    for row in plans:
+        if row.good("id") and row["id"] == plan:
+            faults.extend(midnight_faults(row, "from_", "the default plan is priced by days"))
     return plan

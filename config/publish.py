@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from config.catalogue import BEGIN_MS, Catalogue, EventType, Meter, instant_of, instant_text
+from config.catalogue import BEGIN_MS, Catalogue, EventType, Meter, instant_of
 from config.faults import Fault, quote
 from config.settings import Processing
 from rating.contracts import Account, Contract
+from rating.instants import instant_text
 from rating.plans import Plan
 
 Record = tuple[bytes, bytes]

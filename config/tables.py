@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from config.faults import Fault, Place, quote, suggestion
+from rating.checks import UNKNOWN
 from rating.numbers import canonical
 
 TEXT_BYTES_MAX = 4096  # of any text: a long list of brokers fits; ids and subjects are held shorter elsewhere
 
-BAD: Any = type("Bad", (), {"__repr__": lambda _: "BAD"})()  # stands for a value whose fault has been noted
+BAD = UNKNOWN  # stands for a value whose fault has been noted; rules of `rating` look past it
 
 
 class Row:
@@ -53,11 +54,26 @@ class Row:
 
     def build(self, faults: list[Fault]) -> Any:
         """The struct; BAD with a fault when it refuses its values. Only for a row without faults."""
+        values = {name: _built(value, faults) for name, value in self.given.items()}
+        if any(value is BAD or (isinstance(value, tuple) and BAD in value) for value in values.values()):
+            return BAD
         try:
-            return self.struct(**{name: _built(value, faults) for name, value in self.given.items()})
+            return self.struct(**values)
         except (ValueError, TypeError) as error:
             faults.append(self.place.fault(str(error)))
             return BAD
+
+
+def whole(row: Row) -> Any:
+    """The struct of a row without any fault of its own; None for another, whose faults are noted elsewhere."""
+    built = BAD if _broken(row) else row.build([])
+    return None if built is BAD else built
+
+
+def _broken(row: Row) -> bool:
+    missing = any(field.required and field.name not in row.given for field in msgspec.structs.fields(row.struct))
+    values = [inner for value in row.given.values() for inner in (value if isinstance(value, tuple) else (value,))]
+    return missing or any(value is BAD or (isinstance(value, Row) and _broken(value)) for value in values)
 
 
 def _built(value: Any, faults: list[Fault]) -> Any:
@@ -89,6 +105,8 @@ def read_table(struct: type[msgspec.Struct], raw: dict[str, Any], place: Place, 
 def read_value(kind: Any, value: Any, place: Place, faults: list[Fault]) -> Any:
     """A TOML value as the annotated type `kind`; BAD with a fault where it does not fit."""
     options = _options(kind)
+    if isinstance(value, dict) and _is_struct(options[-1]) and not _is_struct(options[0]):
+        return read_table(options[-1], value, place, faults)  # a text, or a table in its place
     if _is_struct(options[0]):
         return _read_struct(options, value, place, faults)
     if set(options) == {str, int}:  # how rating's structs write a decimal
@@ -130,7 +148,8 @@ def _read_struct(options: tuple[Any, ...], value: Any, place: Place, faults: lis
     if not isinstance(tag, str) or tag not in by_tag:
         hint = suggestion(tag if isinstance(tag, str) else "", by_tag)
         return _bad(faults, place.at(tag_field), ("is required" if tag is None else "is unknown") + hint)
-    return read_table(by_tag[tag], value, place, faults)
+    complete = getattr(by_tag[tag], "completed", None)  # what a table may leave out as the table around it says it
+    return read_table(by_tag[tag], complete(value) if complete else value, place, faults)
 
 
 def _read_decimal(value: Any, place: Place, faults: list[Fault]) -> Any:

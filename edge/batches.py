@@ -11,8 +11,8 @@ class Batches:
 
     def __init__(self, join: Callable[[Sequence[bytes]], bytes], count_max: int, bytes_max: int) -> None:
         self._join = join
-        self._count_max = count_max
-        self._bytes_max = bytes_max
+        self.count_max = count_max
+        self.bytes_max = bytes_max
         self._waiting: dict[int, list[bytes]] = {}
         self._bytes: dict[int, int] = {}
         self._total = 0
@@ -20,13 +20,13 @@ class Batches:
     def add(self, partition: int, value: bytes) -> Iterator[tuple[int, bytes]]:
         """Take one value; yields the (partition, message) that are full by it. Read to the end, or values are lost."""
         size = len(value)
-        if self._bytes.get(partition, 0) + size > self._bytes_max:
+        if self._bytes.get(partition, 0) + size > self.bytes_max:
             yield from self._take(partition)
         values = self._waiting.setdefault(partition, [])
         values.append(value)
         self._bytes[partition] = self._bytes.get(partition, 0) + size
         self._total += size
-        if len(values) >= self._count_max:
+        if len(values) >= self.count_max:
             yield from self._take(partition)
         elif self._total > _PENDING_BYTES_MAX:
             yield from self.rest()

@@ -1,7 +1,7 @@
 """Puts usage events on Kafka, durably and each always on the same partition.
 
 Sending a file again is always safe: the same line goes to the same partition, where the processors know it by its
-identity.
+identity. Not so where the emitter numbers the events: then only itself can send one again.
 """
 
 import logging
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from edge.batches import Batches
 from edge.lines import joinable, json_array, msgpack_array, subject_of, to_msgpack
 from edge.murmur2 import partition_of
+from edge.numbering import Numbering
 
 Format = Literal["json", "msgpack"]
 
@@ -71,30 +72,36 @@ class Emitter:
         message_bytes_max: int = MESSAGE_BYTES_MAX,
         delivery_timeout_ms: int = 120_000,
         linger_ms: int = 20,
+        numbered: bool = False,
     ) -> None:
-        """Raises EmitError when the broker or the topic is not there."""
+        """`numbered`: events are known by a number of this emitter instead of their ids (see `edge.numbering`). Not by
+        default: it is for events that this process makes, and would count a file twice that is sent twice.
+
+        Raises EmitError when the broker or the topic is not there.
+        """
         self.topic = topic
+        self._numbering = Numbering() if numbered else None
+        self._unsent: list[tuple[bytes, bytes | None, int]] = []  # of a numbered emitter: value, key, partition
         self._message_bytes_max = message_bytes_max
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "enable.idempotence": True,
-                "acks": "all",
-                "compression.type": "lz4",
-                "linger.ms": linger_ms,
-                "delivery.timeout.ms": delivery_timeout_ms,
-                # The client's own check counts key and overhead too; ours comes first and knows the line.
-                "message.max.bytes": message_bytes_max + 16_384,
-                "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
-                "queue.buffering.max.kbytes": _QUEUE_KBYTES_MAX,
-                # Seeing reports of success would cost 0.3 us each, and they say nothing new: the client gives each
-                # message one report, and counts it in len(producer) until then. At 0, all but the failed are
-                # acknowledged.
-                "delivery.report.only.error": True,
-                "on_delivery": self._on_failure,
-                "logger": logging.getLogger(__name__),
-            }
-        )
+        self._config: dict[str, Any] = {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "acks": "all",
+            "compression.type": "lz4",
+            "linger.ms": linger_ms,
+            "delivery.timeout.ms": delivery_timeout_ms,
+            # The client's own check counts key and overhead too; ours comes first and knows the line.
+            "message.max.bytes": message_bytes_max + 16_384,
+            "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
+            "queue.buffering.max.kbytes": _QUEUE_KBYTES_MAX,
+            # Seeing reports of success would cost 0.3 us each, and they say nothing new: the client gives each
+            # message one report, and counts it in len(producer) until then. At 0, all but the failed are
+            # acknowledged.
+            "delivery.report.only.error": True,
+            "on_delivery": self._on_failure,
+            "logger": logging.getLogger(__name__),
+        }
+        self._producer = Producer(self._config)
         self.partitions = self._partition_count()
         self._of_subject = lru_cache(_SUBJECTS_CACHED_MAX)(self._place_subject)
         self._sent = 0
@@ -137,8 +144,26 @@ class Emitter:
         self._refused, self._refusals = 0, []
         batch_bytes_max = min(_BATCH_BYTES_MAX, self._message_bytes_max // 2)
         batches = Batches(msgpack_array if format == "msgpack" else json_array, batch, batch_bytes_max)
+        sent = self._sent
+        try:
+            count, blank = self._emit(lines, batches, format, rate, progress)
+        except EmitError:
+            for place, message in batches.rest():
+                self._keep(message, None, place)
+            raise
+        return EmitReport(count - blank, blank, self._sent - sent, self._refused, self._refusals)
+
+    def _emit(
+        self,
+        lines: Iterable[bytes],
+        batches: Batches,
+        format: Format,
+        rate: float | None,
+        progress: Callable[[int, int], None],
+    ) -> tuple[int, int]:
+        """How many lines there were, and how many of them blank."""
         step = _STEP_LINES if rate is None else max(1, min(_STEP_LINES, int(rate / 20)))
-        start, sent = time.monotonic(), self._sent
+        start = time.monotonic()
         blank = size = told_lines = told_size = 0
         number = 0
         for number, line in enumerate(lines, 1):
@@ -148,24 +173,41 @@ class Emitter:
                 blank += 1
                 continue
             key, partition, whole = self.place(line)
+            if whole and self._numbering is not None:
+                line = self._numbering.stamp(line, partition)
             value = line
             if whole and format == "msgpack":
                 packed = to_msgpack(line)
                 value, whole = (line, False) if packed is None else (packed, True)
-            if batch > 1 and whole and len(value) <= batch_bytes_max and joinable(line):
-                for place, message in batches.add(partition, value):
-                    self._send(message, None, place, number)
+            if batches.count_max > 1 and whole and len(value) <= batches.bytes_max and joinable(line):
+                self._send_all([*batches.add(partition, value)], number)
             else:
                 self._send(value, key, partition, number)
             if number % step == 0:
                 self._serve(0 if rate is None else start + number / rate)
                 progress(number - told_lines, size - told_size)
                 told_lines, told_size = number, size
-        for place, message in batches.rest():
-            self._send(message, None, place, number)
+        self._send_all([*batches.rest()], number)
         self.flush()
         progress(number - told_lines, size - told_size)
-        return EmitReport(number - blank, blank, self._sent - sent, self._refused, self._refusals)
+        return number, blank
+
+    def resend(self) -> None:
+        """Of a numbered emitter, after an EmitError: send what is not acknowledged again, the same bytes to the same
+        partitions, and wait as `flush` does. Lines that were not taken yet are the caller's to send."""
+        while len(self._producer):
+            self._producer.flush(_POLL_S)  # all that is still on its way is acknowledged or fails
+        self._producer = Producer(self._config)  # the broker may have fenced the old one while it was away
+        again, self._unsent = self._unsent, []
+        self._sent -= self._failed
+        self._failed, self._first_failure = 0, None
+        for at, (value, key, partition) in enumerate(again):
+            try:
+                self._send(value, key, partition, 0)
+            except EmitError:
+                self._unsent += again[at + 1 :]
+                raise
+        self.flush()
 
     def flush(self) -> None:
         """Wait until the broker has acknowledged every message sent so far; EmitError if one failed."""
@@ -204,12 +246,24 @@ class Emitter:
                 self._producer.produce(self.topic, value, key, partition)
             except BufferError:  # the queue is full: wait for the broker, which is all the back-pressure there is
                 self._producer.poll(_POLL_S)
+                if self._first_failure is not None:
+                    self._keep(value, key, partition)
                 self._check()
             except KafkaException as error:
+                self._keep(value, key, partition)
                 raise EmitError(f"Kafka refuses events for {self.topic}: {error.args[0].str()}") from error
             else:
                 self._sent += 1
                 return
+
+    def _send_all(self, messages: list[tuple[int, bytes]], line: int) -> None:
+        for at, (partition, value) in enumerate(messages):
+            try:
+                self._send(value, None, partition, line)
+            except EmitError:
+                for place, left in messages[at + 1 :]:
+                    self._keep(left, None, place)
+                raise
 
     def _serve(self, not_before: float) -> None:
         self._producer.poll(0)
@@ -227,6 +281,12 @@ class Emitter:
             return
         self._failed += 1
         self._first_failure = self._first_failure or error
+        key = message.key()
+        self._keep(message.value() or b"", key.encode() if isinstance(key, str) else key, message.partition())
+
+    def _keep(self, value: bytes, key: bytes | None, partition: int | None) -> None:
+        if self._numbering is not None and partition is not None:
+            self._unsent.append((value, key, partition))
 
     def _refuse(self, line: int | None, reason: str) -> None:
         self._refused += 1
@@ -235,9 +295,10 @@ class Emitter:
 
     def _check(self) -> None:
         if self._first_failure is not None:
+            mend = "send the same file again" if self._numbering is None else "let this emitter `resend`"
             raise EmitError(
                 f"{self._failed:,} messages for {self.topic} were not acknowledged: {self._first_failure.str()}. "
-                f"Look after the broker and send the same file again; what has arrived is not counted twice."
+                f"Look after the broker and {mend}; what has arrived is not counted twice."
             )
 
     def _partition_count(self) -> int:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from edge import malformed
+from edge.sequenced import Counters
 from edge.truth import Ints, Tally, meter_table, path_of
 
 GOOD, DUPLICATE, LATE, MALFORMED, UNMETERED = range(5)
@@ -49,6 +50,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     late: float = 0.005
     malformed: float = 0.001
     unmetered: float = 0.001
+    sequenced: float = 0.0  # share of the subjects whose events are known by a number of their source
     span: timedelta = timedelta(hours=6)
     lateness: timedelta = timedelta(hours=24)
 
@@ -64,7 +66,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             (self.seed >= 0, "seed must not be negative"),
             (self.events >= 1, "events must be at least 1"),
             (1 <= self.subjects <= 10_000_000, "subjects must be from 1 to 10,000,000"),
-            (all(0 <= share <= 1 for share in shares), "shares must be from 0 to 1"),
+            (all(0 <= share <= 1 for share in (*shares, self.sequenced)), "shares must be from 0 to 1"),
             (self.counts()[GOOD] >= 1, "events and shares must leave at least one event to be accepted"),
             (self.base_time.tzinfo is not None, "base_time must have a zone"),
             (self.span >= timedelta(minutes=1), "span must be at least a minute"),
@@ -98,6 +100,7 @@ class Traffic:
         self._malformed: dict[str, int] = {}
         self._kept: dict[int, bytes] = {}
         self._templates = _templates(shape)
+        self._counters = Counters(shape.seed, shape.subjects, shape.sequenced, _run_of(shape))
         self._made = 0
         self._repeated = 0
 
@@ -144,6 +147,8 @@ class Traffic:
         time = np.datetime_as_string(time_ms.astype("datetime64[ms]")).astype("S")
         subject = np.minimum(np.searchsorted(self._zipf, rng.random(n), side="right"), shape.subjects - 1)
         pop, region = rng.integers(0, POPS, n), rng.integers(0, len(REGIONS), n)
+        numbered = self._counters.takes(subject) & (kinds != DUPLICATE)
+        pop = np.where(numbered, subject % POPS, pop)
         lines = np.empty(n, object)
         for code, data in enumerate((self._http_data, self._worker_data, self._storage_data, self._dns_data)):
             at = np.flatnonzero(type_ == code)
@@ -151,6 +156,8 @@ class Traffic:
             columns = data(subject[at], region[at], hour, kinds[at] == GOOD)
             envelope = (column[at].tolist() for column in (slot, pop, subject, time))
             lines[at] = list(map(self._templates[code].__mod__, zip(*envelope, *columns, strict=False)))
+        if numbered.any():
+            self._counters.stamp(lines, np.flatnonzero(numbered), subject[numbered])
         for i in np.flatnonzero(kinds == MALFORMED).tolist():
             kind = malformed.KINDS[int(rng.integers(len(malformed.KINDS)))]
             self._malformed[kind] = self._malformed.get(kind, 0) + 1
@@ -219,6 +226,7 @@ class Traffic:
                 "invalid": count[MALFORMED],
                 "unmetered": count[UNMETERED],
             },
+            "numbered": self._counters.lines,
             "malformed": dict(sorted(self._malformed.items())),
             "hours": [_hour_text(self._first_hour + h) for h in range(hours)],
             "meters": {
@@ -238,10 +246,15 @@ def _hour_text(hour: int) -> str:
     return datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _run_of(shape: Shape) -> str:
+    """A mark of the whole shape: in every id, and in the name of every source that counts, so that no two runs share
+    one."""
+    return hashlib.blake2b(msgspec.json.encode(shape), digest_size=4).hexdigest()
+
+
 def _templates(shape: Shape) -> list[bytes]:
-    """One template a type. Ids carry a mark of the whole shape, so that two runs never share one."""
-    run = hashlib.blake2b(msgspec.json.encode(shape), digest_size=4).hexdigest()
-    start = f'{{"specversion":"1.0","id":"{run}-%x","source":"edge/{shape.seed}/pop-%02d","type":"'.encode()
+    """One template a type."""
+    start = f'{{"specversion":"1.0","id":"{_run_of(shape)}-%x","source":"edge/{shape.seed}/pop-%02d","type":"'.encode()
     middle = b'","subject":"zone-%d","time":"%bZ","data":'
     return [
         start + type_ + middle + data

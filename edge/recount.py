@@ -19,6 +19,7 @@ METERS: dict[str, tuple[str, str | None, str, int]] = {
 }
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_SEQUENCE = re.compile(r"0|[1-9]\d{0,18}", re.ASCII)
 _LIMIT = 10**18
 
 
@@ -47,7 +48,9 @@ def recount(
         except ValueError:  # what json, the UTF-8 decoder and the checks below raise
             ledger["invalid"] += 1
             continue
-        identity = (event["source"], event["id"], time)
+        identity: tuple[object, ...] = (event["source"], event["id"], time)
+        if event.get("sequencetype") == "tollstream":
+            identity = (event["source"], time.date(), int(event["sequence"]))
         if not any(meter[0] == event["type"] for meter in METERS.values()):
             ledger["unmetered"] += 1
         elif time < clock - lateness:
@@ -73,6 +76,8 @@ def _read(line: bytes, latest: datetime) -> tuple[dict[str, Any], datetime, dict
     for name in ("id", "source", "type", "subject", "time"):
         if not isinstance(event.get(name), str) or not event[name]:
             raise _InvalidError(name)
+    if event.get("sequencetype") == "tollstream" and not _SEQUENCE.fullmatch(str(event.get("sequence"))):
+        raise _InvalidError("sequence")
     match = _TIME.fullmatch(event["time"])
     if not match:
         raise _InvalidError("time")

@@ -5,6 +5,7 @@ The file is JSON:
     format      1
     generator   the parameters of the run
     ledger      {consumed, accepted, duplicate, late, invalid, unmetered}
+    numbered    lines with a number of their source, repeats aside
     malformed   {kind of malformed line: count}
     hours       starts of the hours, RFC 3339, UTC
     meters      {meter: {"dimensions": [name], "values": [[text]], "subject": [..], "dimension": [[..]], "hour": [..],

@@ -34,8 +34,8 @@ class Alert(msgspec.Struct, frozen=True):
 class Budgets:
     """The rated rows of the accounts that have a budget, and what was announced.
 
-    A total is the sum of `amount_total` over the newest row of each (segment, price, meter) of the account's period.
-    A key that a newer generation does not produce any more counts until its zero row comes.
+    A total is the sum of `amount_total` over the newest row of each (segment, price, meter, part) of the account's
+    period. A key that a newer generation does not produce any more counts until its zero row comes.
     """
 
     def __init__(self, budgets: Iterable[Budget], announced: Iterable[bytes]) -> None:
@@ -44,7 +44,7 @@ class Budgets:
         for budget in budgets:
             self._budgets.setdefault(budget.account, []).append(budget)
         self._announced = set(announced)
-        self._rows: dict[tuple[str, date], dict[tuple[date, str, str], RatedRow]] = {}
+        self._rows: dict[tuple[str, date], dict[tuple[date, str, str, str], RatedRow]] = {}
 
     def crossed(self, row: RatedRow) -> list[Alert]:
         """Take a row; the crossings of its account and period that are not announced, until `announce` says they are.
@@ -55,7 +55,7 @@ class Budgets:
         if budgets is None:
             return []
         rows = self._rows.setdefault((row.account, row.period_start), {})
-        key = (row.segment_start, row.price, row.meter)
+        key = (row.segment_start, row.price, row.meter, row.part)
         known = rows.get(key)
         if known is None or (row.generation, row.version) > (known.generation, known.version):
             rows[key] = row

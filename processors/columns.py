@@ -6,12 +6,14 @@ from functools import lru_cache
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter
+from processors.admission import Outcome
 from processors.meter import Letter
 from processors.outputs import GENERATION, Released, WindowRow
 from processors.rate import RatedRow
-from sinks.rows import LedgerRows, LetterRows, RatedRows, UsageRows
+from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
 
 
 class _Peek(msgspec.Struct):
@@ -60,13 +62,17 @@ def usage_columns(rows: list[WindowRow], catalogue: Catalogue) -> UsageRows:
         latest_time_us=np.array([row.time_us for row in rows], np.int64),
         latest_id_hi=np.array([row.id_hi for row in rows], np.uint64),
         latest_id_lo=np.array([row.id_lo for row in rows], np.uint64),
-        latest_value=np.where(kinds == "latest", value, 0),
-        members=[_members(row) for row in rows] if any(row.members for row in rows) else None,
+        latest_value=np.where((kinds == "latest") | (kinds == "gauge"), value, 0),
+        members=_sets(rows, kinds, "unique", 2),
+        samples=_sets(rows, kinds, "gauge", 4),
+        admission=np.array([row.admission for row in rows], np.int64),
     )
 
 
-def _members(row: WindowRow) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
-    return np.frombuffer(row.members, np.uint64).reshape(-1, 2)
+def _sets(rows: list[WindowRow], kinds: NDArray[np.str_], kind: str, width: int) -> list[NDArray[np.uint64]] | None:
+    """The members of the rows of one aggregation, uint64[k, width] a row; None where no row has any."""
+    held = [row.members if of == kind else b"" for row, of in zip(rows, kinds, strict=True)]
+    return [np.frombuffer(members, np.uint64).reshape(-1, width) for members in held] if any(held) else None
 
 
 def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:
@@ -87,6 +93,42 @@ def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:
         invalid=count("invalid"),
         unmetered=count("unmetered"),
         clock_ms=[one.clock_ms for one in released],
+        admitted=count("admitted"),
+        lateness_max_ms=[one.lateness_max_ms for one in released],
+        archived_since_ms=[max(one.archived_since_ms, 0) for one in released],  # no event is of before 1970
+    )
+
+
+def identity_columns(released: list[Released], topic_id: str) -> list[IdentityRows]:
+    """A batch for each hour that was closed, and for the numbers that no interval covers, under their day's first."""
+    hours = [IdentityRows(topic_id, one.partition, hour, keys) for one in released for hour, keys in one.identities]
+    strays = [(one.partition, day, held.strays.keys) for one in released for day, held in one.numbers]
+    return hours + [IdentityRows(topic_id, part, day * 24, keys) for part, day, keys in strays if len(keys)]
+
+
+def number_columns(released: list[Released], topic_id: str) -> list[NumberRows]:
+    """A batch for each day that was closed."""
+    days = [(one.partition, day, held.exact_intervals()) for one in released for day, held in one.numbers]
+    return [NumberRows(topic_id, partition, day, *intervals) for partition, day, intervals in days]
+
+
+def outcome_columns(released: list[Released], topic_id: str) -> AdmissionRows:
+    """What became of the events that came back."""
+    found: list[tuple[int, Outcome]] = [(one.partition, outcome) for one in released for outcome in one.outcomes]
+    outcomes = [outcome for _, outcome in found]
+    return AdmissionRows(
+        topic=[topic_id] * len(found),
+        partition=[partition for partition, _ in found],
+        offset=[one.admission for one in outcomes],
+        index=[one.place for one in outcomes],
+        letter_topic=[one.topic for one in outcomes],
+        letter_partition=[one.partition for one in outcomes],
+        letter_offset=[one.offset for one in outcomes],
+        letter_index=[one.index for one in outcomes],
+        verdict=[one.verdict for one in outcomes],
+        reason=[one.reason for one in outcomes],
+        identity=np.array([(one.id_hi, one.id_lo) for one in outcomes], np.uint64).reshape(-1, 2),
+        clock_ms=[one.clock_ms for one in outcomes],
     )
 
 
@@ -127,6 +169,7 @@ def rated_columns(rows: list[RatedRow]) -> RatedRows:
         segment_start=[row.segment_start for row in rows],
         day=[row.day for row in rows],
         opening=[int(row.opening) for row in rows],
+        part=[row.part for row in rows],
         quantity=[row.quantity for row in rows],
         quantity_total=[row.quantity_total for row in rows],
         amount=[row.amount for row in rows],

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+import numpy as np
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from config.settings import Kafka
+from processors.meter import Batch
 from sinks.topics import connection, passing
 
 Assigned = Callable[[list[int]], dict[int, int]]  # partitions taken -> the offset to read each from
@@ -18,16 +20,24 @@ class PartitionConsumer:
     """One group member on one topic. Offsets come from our own state, never from the group's."""
 
     def __init__(
-        self, settings: Kafka, topic: str, group: str, assigned: Assigned, dropped: Dropped, *, leaves: bool
+        self,
+        settings: Kafka,
+        topic: str,
+        group: str,
+        assigned: Assigned,
+        dropped: Dropped,
+        *,
+        leaves: bool,
+        client: Callable[[dict[str, Any]], Any],
     ) -> None:
-        """`leaves`: whether `close` tells the group; see there."""
+        """`leaves`: whether `close` tells the group; see there. `client` makes a confluent_kafka.Consumer."""
         self._topic, self._assigned, self._dropped, self._leaves = topic, assigned, dropped, leaves
         self.position: dict[int, int] = {}  # the next offset of each partition that is ours
         self.at_end: set[int] = set()  # partitions without more messages when last heard of
         self._paused: set[int] = set()
         self._early: list[Any] = []  # taken while nobody could use them
         session_ms = settings.session_timeout_ms
-        self._consumer = Consumer(
+        self._consumer = client(
             {
                 **connection(settings),
                 "group.id": group,
@@ -71,8 +81,9 @@ class PartitionConsumer:
         if self._paused:
             self._consumer.resume(self._places(self._paused))
             self._paused = set()
-        early, self._early = self._early, []
-        return self._sort(early + self._consumer.consume(most, 0 if early else timeout_s))
+        found = self._consumer.consume(most, 0 if self._early else timeout_s)
+        early, self._early = self._early, []  # only now: a callback of `consume` may have dropped some
+        return self._sort(early + found)
 
     def keep_alive(self) -> None:
         """Stay in the group while something else is slow, without taking messages."""
@@ -80,7 +91,8 @@ class PartitionConsumer:
         if running:
             self._consumer.pause(self._places(running))
             self._paused |= running
-        self._early += self._consumer.consume(1, 0)  # a partition assigned just now is not paused yet
+        found = self._consumer.consume(1, 0)  # a partition assigned just now is not paused yet
+        self._early += found  # only now: `+=` in one line would bring back what a callback of `consume` dropped
 
     def _sort(self, messages: Iterable[Any]) -> dict[int, list[Any]]:
         found: dict[int, list[Any]] = {}
@@ -143,6 +155,15 @@ class PartitionConsumer:
         """
         if self._leaves:
             self._consumer.close()
+
+
+def batch_of(messages: list[Any]) -> Batch:
+    """Messages of one partition as the fold takes them."""
+    return Batch(
+        [message.value() for message in messages],
+        np.array([message.offset() for message in messages], np.int64),
+        np.array([message.timestamp()[1] for message in messages], np.int64),
+    )
 
 
 # Conditions of the connection or the group that librdkafka mends by itself; it reports them for information.

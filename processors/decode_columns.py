@@ -4,6 +4,7 @@ Python objects live for one chunk only, so that they stay in the processor's cac
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from operator import itemgetter
 from typing import Any
 
@@ -15,9 +16,11 @@ from xxhash import xxh3_128_digest
 
 from config.settings import Limits
 from processors.decode_careful import FORBIDDEN, canonical_text
+from processors.decode_sequences import SEQUENCE_TYPE, NumberedColumns
 from processors.decode_shapes import INVALID, UNMETERED, Invalid, Shape, Unmetered
 from processors.instants import instant_column
 from processors.numbers import CANONICAL_MAX, scale_column
+from processors.sequences import splitmix
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -32,6 +35,11 @@ def digests(texts: Iterable[str]) -> bytes:
     return b"".join(map(xxh3_128_digest, map(str.encode, texts)))
 
 
+def by_id(sources: Iterable[str], ids: Iterable[str]) -> bytes:
+    """The digests of events that are known by their ids, without their instants."""
+    return digests(map(SEPARATOR.join, zip(sources, ids, strict=True)))
+
+
 def digest_array(joined: bytes) -> DigestArray:
     """uint64[n, 2]: the high and the low half of each digest."""
     return np.frombuffer(joined, ">u8").reshape(-1, 2).astype(np.uint64)
@@ -42,10 +50,7 @@ def with_instant(digest: DigestArray, time_us: IntArray) -> DigestArray:
 
     For one digest different instants always differ, as splitmix64 is a bijection; the low half stays that of the id.
     """
-    mixed = time_us.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    digest[:, 0] ^= mixed ^ (mixed >> np.uint64(31))
+    digest[:, 0] ^= splitmix(time_us.astype(np.uint64))
     return digest
 
 
@@ -183,11 +188,12 @@ class Columns:
         self._kinds: list[npt.NDArray[np.int16]] = []
         self._digests: list[bytes] = []
         self._times: list[Any] = []
+        self.numbered = NumberedColumns()
 
     def add(self, events: Sequence[Any], plain: bool, short: bool) -> None:
         """Takes event structs (of the shapes, Unmetered or Invalid), at least one. `plain`: no text of them can hold a
         forbidden character, `short`: nor be too long (only if `plain`)."""
-        ids, sources, subjects, times, datas, *_ = zip(*map(astuple, events), strict=True)
+        ids, sources, subjects, times, datas, _, types, numbers = zip(*map(astuple, events), strict=True)
         for texts in (ids, sources, subjects):
             if not all(texts):
                 self._suspect([place for place, text in enumerate(texts) if not text])
@@ -196,7 +202,7 @@ class Columns:
             sources = self._fit(sources, self._limits.source_bytes_max, plain)
             subjects = self._fit(subjects, self._limits.subject_bytes_max, plain)
             times = self._fit(times, TIME_BYTES_MAX, plain)
-        self._digests.append(digests(map(SEPARATOR.join, zip(sources, ids, strict=True))))
+        self._digests.append(self._identities(ids, sources, types, numbers) if any(types) else by_id(sources, ids))
         self._times.append(pa.array(times, pa.string()))
         kinds = np.fromiter(map(self._kind_of.__getitem__, map(type, events)), np.int16, len(events))
         self._kinds.append(kinds)
@@ -212,6 +218,25 @@ class Columns:
                 continue
             self.suspects.update(odd)
         self.events += len(events)
+
+    def _identities(
+        self, ids: Sequence[str], sources: Sequence[str], types: Sequence[str | None], numbers: Sequence[object]
+    ) -> bytes:
+        """The digests by id of a chunk in which some events may be numbered; of those it is zero."""
+        count = types.count(SEQUENCE_TYPE)
+        if not count:
+            return by_id(sources, ids)
+        if count == len(types):
+            rows = np.arange(self.events, self.events + count)
+            self.suspects.update(self.numbered.extend(rows, sources, numbers))
+            return bytes(16 * count)
+        numbered = np.fromiter((kind == SEQUENCE_TYPE for kind in types), np.bool_, len(types))
+        rows, mask = np.flatnonzero(numbered) + self.events, numbered.tobytes()
+        self.suspects.update(self.numbered.extend(rows, [*compress(sources, mask)], [*compress(numbers, mask)]))
+        found, others = np.zeros((len(types), 2), ">u8"), (~numbered).tobytes()
+        joined = by_id(compress(sources, others), compress(ids, others))
+        found[~numbered] = np.frombuffer(joined, ">u8").reshape(-1, 2)
+        return found.tobytes()
 
     def _suspect(self, places: Iterable[int]) -> None:
         """Places of the chunk at hand."""
@@ -234,5 +259,5 @@ class Columns:
         return instant_column(pa.concat_arrays([pa.array([], pa.string()), *self._times]))
 
     def digests(self) -> DigestArray:
-        """uint64[n, 2], of source and id alone."""
+        """uint64[n, 2], of source and id alone; zero for numbered events."""
         return digest_array(b"".join(self._digests))

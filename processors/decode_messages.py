@@ -11,6 +11,7 @@ import numpy.typing as npt
 from config.settings import Limits
 from processors.decode_careful import DECODE_ERRORS, FORBIDDEN, CarefulDecoder, Form, Judged, RefusedError
 from processors.decode_columns import Columns
+from processors.decode_sequences import SEQUENCE_TYPE
 from processors.decode_shapes import NO_TIME, UNMETERED, Envelope, Invalid, Shape, Unmetered
 from processors.decode_split import NESTING_MAX, SplitError, form_of, may_nest, nests, split
 
@@ -171,7 +172,8 @@ class Messages:
         if judged is None:
             return Invalid()
         blank: Any = Unmetered if judged.kind == UNMETERED else self._shapes[judged.kind].blank_event
-        return blank(id=judged.id, source=judged.source, subject=judged.subject, time=NO_TIME)
+        number = {} if judged.sequence is None else {"sequencetype": SEQUENCE_TYPE, "sequence": str(judged.sequence)}
+        return blank(id=judged.id, source=judged.source, subject=judged.subject, time=NO_TIME, **number)
 
     def _unknown(self, event: bytes, form: Form) -> Unmetered | None:
         """The struct of an event of a type that the catalogue does not have, quickly: they may be many."""
@@ -181,7 +183,8 @@ class Messages:
             return None
         if found.type in self._known_types or not found.type or FORBIDDEN.search(found.type):
             return None
-        return Unmetered(found.id, found.source, found.subject, found.time)
+        number = {"sequencetype": found.sequencetype, "sequence": found.sequence}
+        return Unmetered(found.id, found.source, found.subject, found.time, **number)
 
     def judge(self, place: int, event: bytes, form: Form, row: int) -> Judged | None:
         """The careful path for one row; None, and an entry in `refused`, for an invalid event."""

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from config.catalogue import Catalogue, Meter, MeterSpan
+from config.formulas import Formula
 
 UNMETERED, INVALID = -1, -2
 Version = Literal["1.0"]  # of the CloudEvents specification
@@ -36,6 +37,8 @@ class Unmetered(Struct, gc=False):
     time: str
     data: None = None
     specversion: str = "1.0"
+    sequencetype: str | None = None
+    sequence: Any = None
 
 
 class Envelope(Struct, gc=False):
@@ -47,6 +50,8 @@ class Envelope(Struct, gc=False):
     subject: str
     time: str
     specversion: Version
+    sequencetype: str | None = None
+    sequence: Any = None
 
 
 class Invalid(Struct, gc=False):
@@ -58,6 +63,8 @@ class Invalid(Struct, gc=False):
     time: str = NO_TIME
     data: None = None
     specversion: str = "1.0"
+    sequencetype: None = None
+    sequence: None = None
 
 
 class Node:
@@ -100,7 +107,8 @@ class Shape:
         self.spans = spans
         meters = [span.meter for span in spans]
         self.texts = _unique([path for meter in meters for path in text_paths(meter)])
-        self.numbers = _unique([(meter.value, meter.precision) for meter in meters if reads_number(meter)])
+        self.formulas = _unique([(m.value, m.precision) for m in meters if isinstance(m.value, Formula)])
+        self.numbers = _unique([key for meter in meters if reads_number(meter) for key in numbers_of(meter)])
         self.members = _unique([meter.value for meter in meters if meter.aggregation == "unique"])
         self.paths: list[str] = _unique([*self.texts, *(path for path, _ in self.numbers), *self.members])
         self.root = Node()
@@ -114,7 +122,10 @@ class Shape:
         field = ("data", data, msgspec.field(default_factory=data)) if self.paths else ("data", Raw, MISSING)
         self.event: Any = msgspec.defstruct(
             "Event",
-            [("id", str), ("source", str), ("subject", str), ("time", str), field, ("specversion", Version)],
+            [
+                *(("id", str), ("source", str), ("subject", str), ("time", str), field, ("specversion", Version)),
+                *(("sequencetype", str | None, None), ("sequence", Any, None)),  # last: few events have them
+            ],
             tag_field="type",
             tag=event_type,
             gc=False,
@@ -152,6 +163,13 @@ def _unique(items: list[Any]) -> list[Any]:
 def text_paths(meter: Meter) -> tuple[str, ...]:
     """Dimensions and filters."""
     return (*meter.dimensions, *meter.filter)
+
+
+def numbers_of(meter: Meter) -> tuple[tuple[str, int], ...]:
+    """(path, decimals) of each number that a meter reads of an event."""
+    if isinstance(meter.value, Formula):
+        return meter.value.factors(meter.precision)
+    return tuple((path, meter.precision) for path in meter.value_paths)
 
 
 def reads_number(meter: Meter) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import BEGIN_MS, END_MS, Catalogue
+from config.formulas import Formula
 from config.settings import Limits
 from processors.decode_careful import CarefulDecoder, Judged
 from processors.decode_columns import (
@@ -28,6 +29,8 @@ from processors.decode_columns import (
 from processors.decode_messages import HotDecoders, Messages
 from processors.decode_shapes import INVALID, UNMETERED, compile_shapes, reads_number
 from processors.decode_split import SplitError, form_of, split
+from processors.formulas import column as formula_column
+from processors.sequences import identities
 
 __all__ = ["INVALID", "UNMETERED", "Decoded", "Decoder", "Refusal", "TypeRows"]
 
@@ -36,9 +39,9 @@ class TypeRows(msgspec.Struct):
     """The valid events of one type, in log order.
 
     `row` int64[k]: their rows in `Decoded`. `text`: dotted path of a dimension or filter -> [k], "" where missing or
-    null, integers and booleans as canonical text. `number`: (path, precision) -> int64[k] scaled, 0 where not present,
-    and bool[k] present; |scaled| <= 10**18. `member`: path of a unique meter -> uint64[k, 2] xxh3_128 of the canonical
-    text (so 1 and "1" are one member), 0 where not present, and bool[k] present.
+    null, integers and booleans as canonical text. `number`: (path or formula, precision) -> int64[k] scaled, 0 where
+    not present, and bool[k] present; |scaled| <= 10**18. `member`: path of a unique meter -> uint64[k, 2] xxh3_128
+    of the canonical text (so 1 and "1" are one member), 0 where not present, and bool[k] present.
 
     A value that cannot be read, and that no meter in effect at the event's time reads, counts as not present.
     """
@@ -46,7 +49,7 @@ class TypeRows(msgspec.Struct):
     row: IntArray
     subject: list[str]
     text: dict[str, list[str]]
-    number: dict[tuple[str, int], tuple[IntArray, BoolArray]]
+    number: dict[tuple[str | Formula, int], tuple[IntArray, BoolArray]]
     member: dict[str, tuple[DigestArray, BoolArray]]
 
 
@@ -64,8 +67,10 @@ class Decoded(msgspec.Struct):
 
     `message` int32[n]: place in `values`; `index` int32[n]: place in its message; `kind` int16[n]: place of the event
     type in `catalogue.events`, UNMETERED where no meter version has the type, or INVALID; `time_us` int64[n]:
-    microseconds since 1970, floored, 0 for INVALID; `digest` uint64[n, 2]: identity of (source, id, time), 0 for
-    INVALID; `types`: kind -> its events; `refusals`: one for each INVALID row, ascending.
+    microseconds since 1970, floored, 0 for INVALID; `digest` uint64[n, 2]: identity of (source, id, time), or of
+    (source, sequence) where the event asks for that, 0 for INVALID; `types`: kind -> its events; `refusals`: one for
+    each INVALID row, ascending; `sequence` int64[n]: -1 where the event is known by its id; `source` int64[n], where it
+    is not: row of `sources`, uint64[k, 2] digests.
     """
 
     message: npt.NDArray[np.int32]
@@ -75,6 +80,9 @@ class Decoded(msgspec.Struct):
     digest: DigestArray
     types: dict[int, TypeRows]
     refusals: list[Refusal]
+    sequence: IntArray
+    source: IntArray
+    sources: DigestArray
 
 
 class Decoder:
@@ -140,7 +148,12 @@ class _Conclusion:
         refused = sorted(self._messages.refused.items())
         rows = np.array([row for row, _ in refused], np.int64)
         digest = with_instant(self._columns.digests(), self._time_us)
-        for column, value in ((self._kind, INVALID), (self._time_us, 0), (digest, 0)):
+        sequence, source = np.full((2, len(digest)), -1, np.int64)
+        numbered, of_source, numbers, sources = self._columns.numbered.arrays()
+        if len(numbered):
+            sequence[numbered], source[numbered] = numbers, of_source
+            digest[numbered] = identities(sources[of_source], numbers)
+        for column, value in ((self._kind, INVALID), (self._time_us, 0), (digest, 0), (sequence, -1)):
             column[rows] = value
         kept = {kind: _kept(found, self._kind) for kind, found in types.items()}
         return Decoded(
@@ -151,6 +164,9 @@ class _Conclusion:
             digest=digest,
             types={kind: found for kind, found in kept.items() if len(found.row)},
             refusals=[Refusal(row, found.reason, found.raw) for row, found in refused],
+            sequence=sequence,
+            source=source,
+            sources=sources,
         )
 
     def _type_rows(self, columns: TypeColumns) -> TypeRows:
@@ -162,6 +178,9 @@ class _Conclusion:
             {key: column.arrays() for key, column in columns.numbers.items()},
             {path: column.arrays() for path, column in columns.members.items()},
         )
+        for formula, precision in columns.shape.formulas:
+            factors = [found.number[key] for key in formula.factors(precision)]
+            found.number[formula, precision] = formula_column(formula, precision, factors)
         self._check_needs(columns, found)
         return found
 

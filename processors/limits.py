@@ -1,4 +1,4 @@
-"""Limits on what one window may hold: dimension combinations of a subject, and members of a unique partial."""
+"""Limits on what one window may hold: dimension combinations of a subject, members of a unique partial or gauge."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refused_by(
     ]
     rows = list(map(table.row_of.get, keys))
     might = _combinations_full(table, chosen, rows, full, dimension_sets_max) if None in rows else False
-    if table.aggregation == "unique":
+    if table.has_members:
         might |= _members_full(table, chosen, rows, full, unique_max)
     return full, might
 

@@ -1,6 +1,7 @@
 """Stage 1: the fold of a partition's log. A pure function of (state, messages); no I/O, no clock but the log's own.
 
-Verdicts, in this order, the first that fits: invalid, unmetered, late, over a limit (invalid), duplicate, accepted.
+Verdicts, in this order, the first that fits: invalid, unmetered, late, over a limit (invalid), a number that another
+event had (invalid), duplicate, accepted.
 They depend on the log's prefix and the catalogue alone: cutting the log into other batches changes nothing.
 """
 
@@ -16,15 +17,19 @@ from numpy.typing import NDArray
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
 from config.settings import Limits
-from processors.events import INVALID, Decoded, Decoder, TypeRows
+from processors import admission
+from processors.events import INVALID, Decoded, Decoder, Refusal, TypeRows
 from processors.identity import Identities
 from processors.limits import refused_by
 from processors.partials import PartialTable
+from processors.samples import sample_rows
+from processors.sequences import REUSED, Numbered, Sequences
 from processors.windows import Ints, Selection, window_start_ms
 
 Verdict = Literal["accepted", "duplicate", "late", "invalid", "unmetered"]
 MeterKey = tuple[str, int]  # meter id, version
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
+_ADMISSIONS: Final = 1 << 48  # above every hour: tells the two kinds of buckets apart in a digest
 
 
 class Batch(msgspec.Struct):
@@ -33,6 +38,10 @@ class Batch(msgspec.Struct):
     values: Sequence[bytes | None]
     offset: Ints  # ascending
     timestamp_ms: Ints  # of the record; may go back
+
+    def part(self, start: int, end: int) -> Batch:
+        """The messages at these places."""
+        return Batch(self.values[start:end], self.offset[start:end], self.timestamp_ms[start:end])
 
 
 class Letter(msgspec.Struct):
@@ -55,6 +64,7 @@ class Ledger(msgspec.Struct):
     late: int = 0
     invalid: int = 0
     unmetered: int = 0
+    admitted: int = 0  # of the accepted ones, those that came back by an admission
 
     def balanced(self) -> bool:
         """I1: every event has exactly one verdict."""
@@ -70,7 +80,7 @@ class Take(NamedTuple):
 
 
 class PartitionState:
-    """All that one partition's log prefix comes to: clock, ledger, identities, partials."""
+    """All that one partition's log prefix comes to: clock, ledger, identities, partials, admissions."""
 
     def __init__(self, catalogue: Catalogue, limits: Limits, decoder: Decoder) -> None:
         self.catalogue, self.limits, self.decoder = catalogue, limits, decoder
@@ -78,6 +88,8 @@ class PartitionState:
         self.clock_ms = BEGIN_MS  # the highest record timestamp seen
         self.ledger = Ledger()
         self.identities = Identities()
+        self.sequences = Sequences(limits.sequence_intervals_max)
+        self.admissions = admission.Admissions()
         self.tables: dict[MeterKey, PartialTable] = {}
         self.meters: dict[MeterKey, Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
         # One text for both limits: which of two full meters refused an event first depends on where batches are cut.
@@ -85,7 +97,7 @@ class PartitionState:
             f"limit: a window of this subject holds dimension_sets_max={limits.dimension_sets_max} combinations of "
             f"dimensions or unique_max={limits.unique_max} values already; drop a dimension or raise the limit"
         )
-        self._lateness_max_ms = max((event.lateness_ms for event in catalogue.events), default=0)
+        self.lateness_max_ms = max((event.lateness_ms for event in catalogue.events), default=0)
 
     def table(self, meter: Meter) -> PartialTable:
         """The partials of a meter version, begun when first asked for."""
@@ -100,16 +112,27 @@ class PartitionState:
 
     def identities_since_us(self) -> int:
         """Hours that end at or before this instant are closed for every event type."""
-        return (self.clock_ms - self._lateness_max_ms) * 1000
+        return (self.clock_ms - self.lateness_max_ms) * 1000
+
+    def close(self) -> None:
+        """Close the hours and days that the clock has passed."""
+        since_us = self.identities_since_us()
+        self.identities.close(since_us)
+        self.sequences.close(since_us)
+        self.admissions.close(since_us)
 
     # -- the fold
 
     def fold(self, batch: Batch, since_ms: int = BEGIN_MS) -> list[Letter]:
         """Fold a batch in and return its letters. Events before `since_ms` are left out: only a restore says so."""
         decoded = self.decoder.decode(batch.values, batch.timestamp_ms)
+        if any(refusal.raw.startswith(b"\0") for refusal in decoded.refusals):
+            records = admission.records_of(batch.values, decoded, self.limits)
+            if records:
+                return self._fold_around(records, batch, since_ms)
         clocks = np.maximum(np.maximum.accumulate(batch.timestamp_ms), self.clock_ms)
         letters = [
-            self._letter("invalid", batch, decoded, refusal.row, refusal.reason, refusal.raw)
+            self._letter("invalid", batch, decoded, refusal.row, _reason(refusal), refusal.raw)
             for refusal in decoded.refusals
         ]
         metered, late = np.zeros((2, len(decoded.kind)), np.bool_)
@@ -119,7 +142,7 @@ class PartitionState:
             limit_us = (clocks[decoded.message[rows.row]] - self.catalogue.lateness_ms(event_type)) * 1000
             late[rows.row] = decoded.time_us[rows.row] < limit_us
             for span in self.catalogue.meters_of(event_type):
-                take = self._take(span, rows, decoded, batch)
+                take = self.take(span, rows, decoded, batch.offset)
                 metered[take.row] = True
                 takes.append(take)
         late &= metered
@@ -139,11 +162,25 @@ class PartitionState:
             self.ledger.accepted += accepted
         if len(batch.offset):
             self.offset, self.clock_ms = int(batch.offset[-1]) + 1, int(clocks[-1])
-        self.identities.close(self.identities_since_us())
+        self.close()
         return letters
 
-    def _take(self, span: MeterSpan, rows: TypeRows, decoded: Decoded, batch: Batch) -> Take:
-        """The events of its type that a meter version takes: in its span of time, through its filter, with a value."""
+    def _fold_around(self, records: dict[int, admission.AdmissionRecord], batch: Batch, since_ms: int) -> list[Letter]:
+        """Fold a batch that holds admission records, in order: each stands between the messages around it."""
+        letters, at = [], 0
+        for place, record in sorted(records.items()):
+            letters += self.fold(batch.part(at, place), since_ms) if at < place else []
+            offset, timestamp_ms = int(batch.offset[place]), int(batch.timestamp_ms[place])
+            admission.fold(self, record, offset, timestamp_ms, counts=since_ms == BEGIN_MS)
+            self.offset, at = offset + 1, place + 1
+            self.close()
+        return letters + self.fold(batch.part(at, len(batch.values)), since_ms) if at < len(batch.values) else letters
+
+    def take(self, span: MeterSpan, rows: TypeRows, decoded: Decoded, offset: Ints) -> Take:
+        """The events of its type that a meter version takes: in its span of time, through its filter, with a value.
+
+        `offset` int64[messages]: of each message that was decoded.
+        """
         meter = span.meter
         time_us, taken = decoded.time_us[rows.row], np.ones(len(rows.row), np.bool_)
         if span.from_ms > BEGIN_MS or span.to_ms < -BEGIN_MS:
@@ -153,15 +190,16 @@ class PartitionState:
             taken &= np.fromiter((text in passes for text in rows.text[path]), np.bool_, len(taken))
         value = member = None
         if meter.aggregation == "unique":
-            assert meter.value is not None
-            member, present = rows.member[meter.value]
+            member, present = rows.member[meter.value_paths[0]]
             taken &= present
         elif meter.value is not None:
             value, _ = rows.number[(meter.value, meter.precision)]
+            if meter.aggregation == "gauge":
+                member = sample_rows(time_us, decoded.digest[rows.row], value)
         events = Selection(
             series=list(zip(rows.subject, *(rows.text[path] for path in meter.dimensions), strict=True)),
             window=window_start_ms(time_us, meter.window_ms),
-            offset=batch.offset[decoded.message[rows.row]],
+            offset=offset[decoded.message[rows.row]],
             time_us=time_us,
             digest=decoded.digest[rows.row],
             value=value,
@@ -201,12 +239,25 @@ class PartitionState:
                 accepted += fresh
                 duplicate += again
             return refused, accepted, duplicate
-        new_rows = self.identities.add(decoded.time_us[rows], decoded.digest[rows])
+        new_rows, reused = self._new(decoded, rows)
+        refused |= dict.fromkeys(rows[reused].tolist(), REUSED)
         new = np.zeros(len(decoded.kind), np.bool_)
         new[rows[new_rows]] = True
         for take in takes:
             take.table.fold(take.events.take(new[take.row]))
-        return refused, int(new_rows.sum()), int((~new_rows).sum())
+        return refused, int(new_rows.sum()), int((~new_rows).sum() - reused.sum())
+
+    def _new(self, decoded: Decoded, rows: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(new, of a number that another event had before), by number or by id as each event asks."""
+        new, reused = np.zeros((2, len(rows)), np.bool_)
+        by_number = decoded.sequence[rows] >= 0
+        if not by_number.any():
+            return self.identities.add(decoded.time_us[rows], decoded.digest[rows]), reused
+        others = rows[~by_number]
+        new[~by_number] = self.identities.add(decoded.time_us[others], decoded.digest[others])
+        found = Numbered(decoded.source, decoded.sequence, decoded.time_us, decoded.digest, decoded.sources)
+        new[by_number], reused[by_number] = self.sequences.add(found.take(rows[by_number]))
+        return new, reused
 
     def _letter(
         self, verdict: Verdict, batch: Batch, decoded: Decoded, row: int, reason: str, raw: bytes | None
@@ -222,8 +273,11 @@ class PartitionState:
     def open_digest(self) -> str:
         """A digest of all that is open by the clock, whatever the order it came in: what a restore must reproduce."""
         total = np.zeros(2, np.uint64)
-        for hour, held in sorted(self.identities.hours.items()):
-            total += _mixed(held.keys.sum(axis=0, dtype=np.uint64) + np.uint64(held.count), hour)
+        for salt, sets in ((0, self.identities.hours), (_ADMISSIONS, self.admissions.buckets)):
+            for hour, held in sorted(sets.items()):
+                total += _mixed(held.keys.sum(axis=0, dtype=np.uint64) + np.uint64(held.count), hour + salt)
+        for day, numbers in sorted(self.sequences.days.items()):
+            total += _mixed(numbers.digest(), -1 - day)  # no hour is negative
         for key, table in sorted(self.tables.items()):
             opened = np.flatnonzero(table.column("window") + table.window_ms > self.open_since_ms(key))
             if len(opened):  # a table without open rows is as good as none: a restore may never have begun it
@@ -245,6 +299,15 @@ def _table_digest(table: PartialTable, rows: Ints) -> NDArray[np.uint64]:
             lanes = _mixed(lanes, 0) + table.column(name)[rows].astype(np.uint64)
     members = np.zeros(2, np.uint64)
     for row, lane in zip(rows.tolist(), lanes, strict=True) if table.sets else ():
-        members += _mixed(table.sets[row].keys.sum(axis=0, dtype=np.uint64), int(lane))
+        held = table.sets[row].rows
+        halves = (
+            held if held.shape[1] == 2 else held[:, 1:3] ^ _mixed(held[:, [0, 3]], 0)
+        )  # a sample's parts belong together
+        members += _mixed(halves.sum(axis=0, dtype=np.uint64), int(lane))
     lanes = _mixed(lanes, len(rows))
     return np.array([lanes.sum(dtype=np.uint64), (lanes >> np.uint64(7)).sum(dtype=np.uint64)]) + members
+
+
+def _reason(refusal: Refusal) -> str:
+    """A zero byte and more is what an admission begins with; a zero alone may be an element of a MessagePack array."""
+    return admission.UNREADABLE if refusal.raw[:1] == b"\0" and len(refusal.raw) > 1 else refusal.reason

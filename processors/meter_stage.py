@@ -9,34 +9,39 @@ The order of side effects, for every checkpoint:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import msgspec
-import numpy as np
 from confluent_kafka import KafkaException
 
 from config.catalogue import Catalogue
 from config.settings import Settings
 from edge.murmur2 import partition_of
-from processors.columns import ledger_columns, letter_columns, usage_columns
-from processors.consume import PartitionConsumer
+from processors.columns import (
+    identity_columns,
+    ledger_columns,
+    letter_columns,
+    number_columns,
+    outcome_columns,
+    usage_columns,
+)
+from processors.consume import PartitionConsumer, batch_of
 from processors.health import past_the_end
 from processors.marks import KafkaLog, Marks, WrongLogError
-from processors.meter import Batch
 from processors.outputs import Released
 from processors.owner import Owner
 from processors.partials import DamagedError
 from processors.patience import patiently
-from processors.state import FencedError, RedisSlot, connect
-from sinks.clickhouse import ClickHouseSink
+from processors.services import Services
+from processors.state import FencedError
 from sinks.errors import Retryable
-from sinks.topics import DurableProducer, ends_are_trusted, partition_count, topic_id
+from sinks.topics import DurableProducer
 
+T = TypeVar("T")
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -44,25 +49,25 @@ class MeterStage:
     """One worker's share of stage 1."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None], *, alone: bool = False
+        self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None], services: Services, *, alone: bool
     ) -> None:
         """`pulse` is called every now and then while the stage waits for something; `alone`: in its group."""
         self._settings, self._catalogue, self._pulse = settings, catalogue, pulse
+        self._services, self._clock = services, services.clock
         kafka, self._processing = settings.kafka, settings.processing
-        self._topic_id = topic_id(kafka, kafka.events_topic)
-        self._ends_trusted = ends_are_trusted(kafka)
-        self._redis = connect(settings.redis.url, settings.redis.timeout_ms / 1000)
-        self._producer = DurableProducer(kafka)
-        self._sink = ClickHouseSink(settings.clickhouse, rows_max=settings.limits.sink_rows_max)
-        self._window_partitions = partition_count(kafka, kafka.windows_topic)
+        self._topic_id = services.topic_id(kafka.events_topic)
+        self._ends_trusted = services.ends_are_trusted()
+        self._producer = DurableProducer(kafka, services.new_producer)
+        self._sink = services.sink()
+        self._window_partitions = services.partition_count(kafka.windows_topic)
         self._partition_of: dict[str, int] = {}
-        self._marks = Marks(settings, self._topic_id, self._producer)
-        self._inserting = ThreadPoolExecutor(1, "clickhouse")
+        self._marks = Marks(settings, self._topic_id, self._producer, services)
+        self._inserting = services.beside()
         self._sent: tuple[Future[None], dict[int, int]] | None = None  # outputs on their way: partition -> through
         self._owners: dict[int, Owner] = {}
         self._first_end: dict[int, int] = {}  # partition -> the end of its log when first reached
         self._since_checkpoint = 0
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._checkpoint_at = self._mark_at = self._verify_at = now
         self._trouble = self._awaited = ""
         self._consumer = PartitionConsumer(
@@ -72,23 +77,27 @@ class MeterStage:
             self._take_over,
             self._let_go,
             leaves=alone or self._ends_trusted,
+            client=services.new_consumer,
         )
 
     # -- partitions come and go
 
     def _take_over(self, partitions: list[int]) -> dict[int, int]:
         self._marks.forget()
+        if partitions:
+            self._marks.agree(partitions, self._say, self._pulse)
         starts = {}
         for partition in partitions:
-            slot = RedisSlot(self._redis, self._topic_id, partition)
+            slot = self._services.slot(self._topic_id, partition)
             log = KafkaLog(self._consumer, partition, partial(self._marks.of, partition, self._say, self._pulse))
             owner = Owner(slot, log, self._catalogue, self._settings, self._topic_id, partition)
             try:
-                starts[partition] = patiently(owner.begin, self._say, self._pulse)
+                starts[partition] = self._patiently(owner.begin, self._pulse)
             except FencedError as error:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
-            patiently(partial(self._check_end, partition, starts[partition]), self._say, self._pulse)
+            self._patiently(partial(self._check_end, partition, starts[partition]), self._pulse)
             self._owners[partition] = owner
+        self._same_topic()  # offsets of one topic mean nothing on another
         return starts
 
     def _let_go(self, partitions: list[int]) -> None:
@@ -109,8 +118,7 @@ class MeterStage:
         taken = self._consumer.take(self._processing.consume_messages_max, timeout_s)
         count = 0
         for partition, messages in taken.items():
-            batch = _batch(messages)
-            self._owners[partition].fold(batch)
+            self._owners[partition].fold(batch_of(messages))
             count += len(messages)
         for partition in self._consumer.at_end:
             owner = self._owners.get(partition)
@@ -118,7 +126,7 @@ class MeterStage:
                 owner.at_end()
                 self._first_end.setdefault(partition, owner.state.offset)
         self._since_checkpoint += count
-        now = time.monotonic()
+        now = self._clock.monotonic()
         behind = self._processing.behind_factor if self.progress()[1] else 1
         due_at = self._checkpoint_at + self._processing.checkpoint_interval_ms * behind / 1000
         if self._since_checkpoint >= self._processing.checkpoint_events or now >= due_at:
@@ -133,7 +141,7 @@ class MeterStage:
         released, folded = [], {}
         for partition, owner in list(self._owners.items()):
             try:
-                out = patiently(owner.checkpoint, self._say, self._alive)
+                out = self._patiently(owner.checkpoint, self._alive)
             except (FencedError, DamagedError) as error:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
             if out is not None:
@@ -142,7 +150,7 @@ class MeterStage:
         if released:
             self._release(released)
         self._consumer.commit(folded)
-        self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
+        self._since_checkpoint, self._checkpoint_at = 0, self._clock.monotonic()
         if (self._checkpoint_at - self._verify_at) * 1000 >= self._processing.health_stall_ms / 3:
             self._verify()
         if (self._checkpoint_at - self._mark_at) * 1000 >= self._processing.mark_interval_ms:
@@ -183,11 +191,18 @@ class MeterStage:
                 # late record must not displace a newer one.
                 self._producer.send(topic, _ENCODER.encode(row), _ENCODER.encode(row.key()) + one.token, partition)
         usage = usage_columns([row for one in released for row in one.rows], self._catalogue)
-        ledger = ledger_columns(released, self._topic_id)
+        ledger, outcomes = ledger_columns(released, self._topic_id), outcome_columns(released, self._topic_id)
+        hours, days = identity_columns(released, self._topic_id), number_columns(released, self._topic_id)
 
         def insert() -> None:
-            patiently(lambda: self._sink.insert_usage(usage), self._say)
-            patiently(lambda: self._sink.insert_ledger(ledger), self._say)
+            self._patiently(lambda: self._sink.insert_usage(usage))
+            for hour in hours:
+                self._patiently(partial(self._sink.insert_identities, hour))
+            for day in days:
+                self._patiently(partial(self._sink.insert_numbers, day))
+            self._patiently(lambda: self._sink.insert_admissions(outcomes))
+            # Last: a command that reads this clock relies on all that was closed or admitted by then being there.
+            self._patiently(lambda: self._sink.insert_ledger(ledger))
 
         self._sent = (self._inserting.submit(insert), {one.partition: one.through for one in released})
 
@@ -204,31 +219,37 @@ class MeterStage:
                 self._owners[partition].acknowledged(offset)
 
     def _send_marks(self) -> None:
-        self._mark_at = time.monotonic()
+        self._mark_at = self._clock.monotonic()
         for partition, owner in self._owners.items():
             self._marks.send(partition, owner.mark())
 
     def _verify(self) -> None:
         """An idle owner asks too; a position past the end is found, and a topic made anew under the same name."""
-        self._verify_at = time.monotonic()
+        self._verify_at = self._clock.monotonic()
         with suppress(KafkaException):  # gone or not reachable: the consumer says so itself
-            now = topic_id(self._settings.kafka, self._settings.kafka.events_topic)
-            if now != self._topic_id:
-                raise LostPartitionError(f"the events topic was {self._topic_id}, and is {now} now")
+            self._same_topic()
         for partition, owner in list(self._owners.items()):
             if not owner.restoring and not owner.unsaved:
                 ask = partial(owner.slot.verify, owner.state.offset)
                 try:
-                    patiently(ask, self._say, self._pulse)
+                    self._patiently(ask, self._pulse)
                 except FencedError as error:
                     raise LostPartitionError(f"partition {partition}: {error}") from error
             with suppress(Retryable):  # the broker is away, and the consumer says so itself
                 self._check_end(partition, owner.state.offset)
 
+    def _same_topic(self) -> None:
+        now = self._services.topic_id(self._settings.kafka.events_topic)
+        if now != self._topic_id:
+            raise LostPartitionError(f"the events topic was {self._topic_id}, and is {now} now")
+
     # -- waiting without leaving the group
 
-    def _in_background(self, work: Any) -> None:
-        self._await(self._inserting.submit(lambda: patiently(work, self._say)))
+    def _patiently(self, work: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
+        return patiently(work, self._say, meanwhile, self._clock)
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        self._await(self._inserting.submit(lambda: self._patiently(work)))
 
     def _alive(self) -> None:
         self._consumer.keep_alive()
@@ -290,11 +311,3 @@ class MeterStage:
 
 class LostPartitionError(Exception):
     """Another owner, or nobody knows who, changed a partition's state: drop everything and begin anew."""
-
-
-def _batch(messages: list[Any]) -> Batch:
-    return Batch(
-        [message.value() for message in messages],
-        np.array([message.offset() for message in messages], np.int64),
-        np.array([message.timestamp()[1] for message in messages], np.int64),
-    )

@@ -13,20 +13,24 @@ import xxhash
 from numpy.typing import NDArray
 
 from processors.identity import DigestSet
+from processors.samples import SampleSet
 from processors.windows import Ints, Selection, Series
 
 CHUNK_MEMBERS: Final = 4096  # members of a unique partial in one output row: 64 KiB, far below a Kafka message
 _LOW: Final = 0xFFFFFFFF
 _COMMON: Final = (("series", "<i4"), ("window", "<i8"), ("offset", "<i8"), ("events", "<i8"))
+_LATEST: Final = (("value", "<i8"), ("time_us", "<i8"), ("id_hi", "<u8"), ("id_lo", "<u8"))
 _STATE: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "count": (),
     "sum": (("sum_hi", "<i8"), ("sum_lo", "<i8")),
     "avg": (("sum_hi", "<i8"), ("sum_lo", "<i8")),
     "min": (("value", "<i8"),),
     "max": (("value", "<i8"),),
-    "latest": (("value", "<i8"), ("time_us", "<i8"), ("id_hi", "<u8"), ("id_lo", "<u8")),
+    "latest": _LATEST,
     "unique": (("members", "<i8"),),
+    "gauge": (*_LATEST, ("members", "<i8")),
 }
+_SETS: Final[dict[str, tuple[type[DigestSet], int]]] = {"unique": (DigestSet, 2), "gauge": (SampleSet, 4)}
 _EMPTY: Final = {"min": np.iinfo(np.int64).max, "max": np.iinfo(np.int64).min}
 
 
@@ -61,10 +65,12 @@ class PartialTable:
         self.dtype = np.dtype([*_COMMON, *_STATE[aggregation]])
         self.series = Codes()  # Series -> code
         self.row_of: dict[int, int] = {}  # code << 32 | window number -> row
-        self.sets: list[DigestSet] = []  # unique: the members of each row
-        self.chunk_offsets: list[list[int]] = []  # unique: offset of the last member of each chunk of each row
+        self.has_members = aggregation in _SETS  # unique and gauge: a row holds a set that is cut into chunks
+        self._set, self._member_width = _SETS.get(aggregation, (DigestSet, 2))
+        self.sets: list[DigestSet] = []  # the members of each row
+        self.chunk_offsets: list[list[int]] = []  # offset of the last member of each chunk of each row
         self.combinations: dict[tuple[str, int], int] = {}  # (subject, window) -> number of its series
-        self.most_combined = self.most_members = 0  # of any subject and window; of any unique partial
+        self.most_combined = self.most_members = 0  # of any subject and window; of any row
         self._columns: dict[str, NDArray[Any]] = {
             name: np.empty(0, self.dtype[name]) for name in self.dtype.names or ()
         }
@@ -126,8 +132,8 @@ class PartialTable:
         packed = np.array(keys, np.int64)
         self._columns["series"][first:total] = packed >> 32
         self._columns["window"][first:total] = (packed & _LOW) * self.window_ms
-        if self.aggregation == "unique":
-            self.sets.extend(DigestSet() for _ in keys)
+        if self.has_members:
+            self.sets.extend(self._set() for _ in keys)
             self.chunk_offsets.extend([] for _ in keys)
             self._saved_members.extend(0 for _ in keys)
         for key in keys:
@@ -153,9 +159,9 @@ class PartialTable:
         elif self.aggregation == "max":
             assert chosen.value is not None
             np.maximum.at(self._columns["value"], rows, chosen.value)
-        elif self.aggregation == "latest":
+        elif self.aggregation in ("latest", "gauge"):
             self._latest(rows, chosen)
-        elif self.aggregation == "unique":
+        if self.has_members:
             self._unite(rows, chosen)
         self._touched.append(rows)
 
@@ -210,14 +216,14 @@ class PartialTable:
 
     def settle(self) -> None:
         """What changed so far is in the checkpoint."""
-        if self.aggregation == "unique":
+        if self.has_members:
             for row in self.changed().tolist():
                 self._saved_members[row] = self.sets[row].count
         self._touched = []
         self.settle_series()
 
     def saved_members(self, row: int) -> int:
-        """How many members of a unique partial the last checkpoint holds."""
+        """How many members of a row the last checkpoint holds."""
         return self._saved_members[row]
 
     def settle_series(self) -> None:
@@ -233,12 +239,12 @@ class PartialTable:
         for name in self.dtype.names or ():
             packed[name] = self.column(name)[rows]
         members = []
-        for row in rows.tolist() if self.aggregation == "unique" else ():
+        for row in rows.tolist() if self.has_members else ():
             start = self._saved_members[row]
             if self.sets[row].count > start:
                 chunk = start // CHUNK_MEMBERS
                 place = [int(self._columns[name][row]) for name in ("series", "window")]
-                added = self.sets[row].keys[start:].tobytes()
+                added = self.sets[row].rows[start:].tobytes()
                 members.append([*place, start, added, chunk, self.chunk_offsets[row][chunk:]])
         return [self._saved_series, self.series.seen[self._saved_series :], packed.tobytes(), members]
 
@@ -259,7 +265,7 @@ class PartialTable:
             row = self.row_of[(code << 32) | (window // self.window_ms)]
             if self.sets[row].count != start:
                 raise DamagedError(f"members from {start}, expected {self.sets[row].count}")
-            self.sets[row].add(np.frombuffer(added, np.uint64).reshape(-1, 2))
+            self.sets[row].add(np.frombuffer(added, np.uint64).reshape(-1, self._member_width))
             self.chunk_offsets[row][chunk:] = offsets
             self._saved_members[row] = self.sets[row].count
             self.most_members = max(self.most_members, self.sets[row].count)
@@ -280,7 +286,7 @@ class PartialTable:
         for name in self.dtype.names or ():
             if name != "series":
                 table._columns[name][at] = self.column(name)[kept]
-        if self.aggregation == "unique":
+        if self.has_members:
             table.sets = [self.sets[row] for row in kept.tolist()]
             table.chunk_offsets = [self.chunk_offsets[row] for row in kept.tolist()]
             table.most_members = max((one.count for one in table.sets), default=0)
@@ -294,5 +300,5 @@ class PartialTable:
 
     def bytes_of(self, rows: Ints) -> Ints:
         """About what each of the rows takes in a compacted copy, in bytes."""
-        members = self.column("members")[rows] if self.aggregation == "unique" else 0
-        return np.full(len(rows), self.dtype.itemsize + 40, np.int64) + members * 16
+        members = self.column("members")[rows] if self.has_members else 0
+        return np.full(len(rows), self.dtype.itemsize + 40, np.int64) + members * 8 * self._member_width

@@ -7,14 +7,12 @@ states with versions, and the next owner sends all of its accounts' rows again.
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
+from typing import TypeVar
 
 import msgspec
-from clickhouse_connect.driver.client import Client
 
 from config.catalogue import Catalogue
 from config.settings import Settings
@@ -24,10 +22,11 @@ from processors.consume import PartitionConsumer
 from processors.outputs import WindowRow
 from processors.patience import patiently
 from processors.rate import RatedRow, Rater, taken_back
-from sinks.clickhouse import ClickHouseSink, reader
-from sinks.superseded import rated_before
-from sinks.topics import DurableProducer, ends_are_trusted, partition_count
+from processors.services import Services
+from sinks.topics import DurableProducer
 
+T = TypeVar("T")
+_SWEEP_STALLS = 10  # a stale worker's rows of an older catalogue may come at any time; looked for this often, in stalls
 _NEVER = 2**63  # beyond any offset
 _DECODER = msgspec.msgpack.Decoder(WindowRow)
 
@@ -36,34 +35,40 @@ class RateStage:
     """One worker's share of stage 2."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None], *, alone: bool = False
+        self, settings: Settings, catalogue: Catalogue, pulse: Callable[[], None], services: Services, *, alone: bool
     ) -> None:
         """`pulse` is called every now and then while the stage waits for something; `alone`: in its group."""
         self._settings, self._catalogue, self._pulse = settings, catalogue, pulse
+        self._services, self._clock = services, services.clock
         kafka = settings.kafka
-        self._partitions = partition_count(kafka, kafka.windows_topic)
-        self._producer = DurableProducer(kafka)
-        self._sink = ClickHouseSink(settings.clickhouse, rows_max=settings.limits.sink_rows_max)
-        self._token = secrets.token_hex(8)  # in each key: compaction must not let a stale owner's record win
-        self._inserting = ThreadPoolExecutor(1, "clickhouse")
+        self._partitions = services.partition_count(kafka.windows_topic)
+        self._producer = DurableProducer(kafka, services.new_producer)
+        self._sink = services.sink()
+        self._token = services.token()  # in each key: compaction must not let a stale owner's record win
+        self._inserting = services.beside()
         self._sent: Future[None] | None = None
         self._raters: dict[int, Rater] = {}
         self._quiet: dict[int, int] = {}  # partitions whose end at the start is not reached yet, and that end
-        self._ends_trusted = ends_are_trusted(kafka)
-        self._rated_at = time.monotonic()
+        self._ends_trusted = services.ends_are_trusted()
+        self._rated_at = self._clock.monotonic()
         self._swept: set[int] = set()  # partitions whose rows of older catalogues are taken back
-        self._reading: Client | None = None
+        self._swept_at = self._rated_at
         self._trouble = self._awaited = ""
-        leaves = alone or self._ends_trusted
         self._consumer = PartitionConsumer(
-            kafka, kafka.windows_topic, f"{kafka.group}-rate", self._take_over, self._let_go, leaves=leaves
+            kafka,
+            kafka.windows_topic,
+            f"{kafka.group}-rate",
+            self._take_over,
+            self._let_go,
+            leaves=alone or self._ends_trusted,
+            client=services.new_consumer,
         )
 
     def _take_over(self, partitions: list[int]) -> dict[int, int]:
         for partition in partitions:
             self._raters[partition] = Rater(self._catalogue, self._owner_of(partition))
         bounds = {
-            partition: patiently(partial(self._consumer.bounds, partition), self._say, self._pulse)
+            partition: self._patiently(partial(self._consumer.bounds, partition), self._pulse)
             for partition in partitions
         }
         # The embedded broker's ends are wrong, so there only the consumer's own word for the end counts.
@@ -84,14 +89,16 @@ class RateStage:
         taken = self._consumer.take(self._settings.processing.consume_messages_max, timeout_s)
         count = 0
         for partition, messages in taken.items():
+            rater = self._raters[partition]
             values = [message.value() for message in messages]
-            self._raters[partition].add([_DECODER.decode(value) for value in values if value is not None])
+            clock_ms = max(message.timestamp()[1] for message in messages)
+            rater.add([_DECODER.decode(value) for value in values if value is not None], clock_ms)
             count += len(messages)
         self._wake()
         processing = self._settings.processing
         behind = processing.behind_factor if self.progress()[1] else 1
         due_at = self._rated_at + processing.rate_interval_ms * behind / 1000
-        if time.monotonic() >= due_at and (self._sent is None or self._sent.done()):
+        if self._clock.monotonic() >= due_at and (self._sent is None or self._sent.done()):
             self._emit()
         return count
 
@@ -104,6 +111,10 @@ class RateStage:
     def _emit(self) -> None:
         """Send what changed, once what was sent before is acknowledged."""
         self._collect()
+        stall_s = self._settings.processing.health_stall_ms / 1000
+        if self._clock.monotonic() - self._swept_at >= _SWEEP_STALLS * stall_s:
+            self._swept.clear()
+            self._swept_at = self._clock.monotonic()
         rows: list[RatedRow] = []
         for partition, rater in list(self._raters.items()):
             if partition not in self._quiet:
@@ -113,35 +124,43 @@ class RateStage:
                     rows += self._superseded(partition, rated)
                     self._swept.add(partition)
                 rows += rated
-        self._rated_at = time.monotonic()
+        self._rated_at = self._clock.monotonic()
         if not rows:
             return
         topic = self._settings.kafka.rated_topic
         for row in _totals(rows):
-            place = [row.account, str(row.period_start), str(row.segment_start), row.price, row.meter, self._token]
+            place = [
+                row.account,
+                str(row.period_start),
+                str(row.segment_start),
+                row.price,
+                row.meter,
+                row.part,
+                self._token,
+            ]
             partition = partition_of(row.account.encode(), self._partitions)
             self._producer.send(topic, msgspec.json.encode(row), "\x1f".join(place).encode(), partition)
         columns = rated_columns(rows)
-        self._sent = self._inserting.submit(lambda: patiently(lambda: self._sink.insert_rated(columns), self._say))
+        self._sent = self._inserting.submit(lambda: self._patiently(lambda: self._sink.insert_rated(columns)))
 
     def _superseded(self, partition: int, rated: list[RatedRow]) -> list[RatedRow]:
-        """Zero rows for what older catalogues rated of our accounts, and this full rating does not."""
+        """Zero rows for what older catalogues rated of our accounts, and we do not: what we sent before is inserted."""
         generation, mine = self._catalogue.generation, self._owner_of(partition)
         if generation <= 1:
             return []
-        produced = {(row.account, row.segment_start, row.price, row.meter, row.opening, row.day) for row in rated}
-        old = patiently(lambda: rated_before(self._reader(), generation), self._say, self._alive)
+        produced = {
+            (row.account, row.segment_start, row.price, row.meter, row.opening, row.day, row.part) for row in rated
+        }
+        old = self._patiently(lambda: self._services.rated_before(generation), self._alive)
         return [
             taken_back(one, generation)
             for one in old
             if mine(one.account)
-            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day) not in produced
+            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day, one.part) not in produced
         ]
 
-    def _reader(self) -> Client:
-        if self._reading is None:
-            self._reading = reader(self._settings.clickhouse)
-        return self._reading
+    def _patiently(self, work: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
+        return patiently(work, self._say, meanwhile, self._clock)
 
     def _collect(self) -> None:
         if self._sent is not None:
@@ -198,8 +217,8 @@ class RateStage:
 
 
 def _totals(rows: list[RatedRow]) -> list[RatedRow]:
-    """Of each account, segment, price and meter the last row, whose totals cover the segment so far."""
-    last: dict[tuple[str, object, str, str], RatedRow] = {}
+    """Of each account, segment, price, meter and part the last row, whose totals cover the segment so far."""
+    last: dict[tuple[str, object, str, str, str], RatedRow] = {}
     for row in rows:
-        last[(row.account, row.segment_start, row.price, row.meter)] = row
+        last[(row.account, row.segment_start, row.price, row.meter, row.part)] = row
     return list(last.values())

@@ -90,6 +90,12 @@ class RedisSlot:
             for name in ("claim.lua", "checkpoint.lua", "put.lua", "clear.lua")
         )
 
+    def peek(self) -> Head | None:
+        """The head of the last checkpoint, for those who only look. Retryable."""
+        with _retryable():
+            value = self._client.hget(self._head, "body")
+        return _HEAD_DECODER.decode(value) if value else None  # type: ignore[arg-type]
+
     def claim(self, generation: int) -> Head | None:
         """Write a fresh random token: from here on a stale owner's checkpoints are refused."""
         self.token = secrets.token_bytes(16)

@@ -6,7 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from config.catalogue import Catalogue
 from config.settings import Settings
 from processors.health import Health
+from processors.services import Clock
 from processors.worker import Anew, Refusal, Status, work
 
 _LOOK_S = 0.2
@@ -39,19 +40,17 @@ class Tally(msgspec.Struct):
     health: Health = Health()
 
 
-class _Child:
-    def __init__(self, settings: Settings, catalogue: Catalogue, alone: bool) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process: Any = context.Process(target=work, args=(settings, catalogue, theirs, alone), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.status: Status | None = None
-        self.heard_at = time.monotonic()
+class Child:
+    """A worker as its parent sees it. `pipe` is a Connection, `process` a multiprocessing.Process."""
 
-    def health(self, stall_ms: int) -> Health:
+    def __init__(self, pipe: Any, process: Any, now_s: float) -> None:
+        self.pipe, self.process = pipe, process
+        self.status: Status | None = None
+        self.heard_at = now_s
+
+    def health(self, now_s: float, stall_ms: int) -> Health:
         """What it says of itself; one that says nothing is not well."""
-        silent_s = time.monotonic() - self.heard_at
+        silent_s = now_s - self.heard_at
         if silent_s * 1000 > stall_ms:
             return Health(False, f"worker {self.process.pid} has been silent for {silent_s:.0f} s")
         return self.status.health if self.status else Health()
@@ -59,6 +58,25 @@ class _Child:
     def tell(self, word: str) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # dead already, which `_listen` sees
             self.pipe.send(word)
+
+
+class Nursery:
+    """Where workers come from, and how they are heard. The simulator has its own."""
+
+    clock: Clock = time
+
+    def start(self, settings: Settings, catalogue: Catalogue, alone: bool) -> Child:
+        context = multiprocessing.get_context("spawn")
+        pipe, theirs = context.Pipe()
+        process = context.Process(target=work, args=(settings, catalogue, theirs, alone), daemon=True)
+        process.start()
+        theirs.close()
+        return Child(pipe, process, self.clock.monotonic())
+
+    def heard(self, children: list[Child], timeout_s: float) -> list[Child]:
+        """Those that said something or died, as soon as there are any."""
+        ready = wait([child.pipe for child in children], timeout_s)
+        return [child for child in children if child.pipe in ready]
 
 
 class Supervisor:
@@ -71,12 +89,15 @@ class Supervisor:
         workers: int,
         partitions: tuple[int, int],
         say: Callable[[str], None],
+        nursery: Nursery | None = None,
     ) -> None:
         """`partitions`: of events and of windows. `read_catalogue` reads the published one."""
         self._settings, self._read_catalogue, self._workers = settings, read_catalogue, workers
         self._partitions, self._say = partitions, say
+        self._nursery = nursery or Nursery()
+        self._clock = self._nursery.clock
         self._catalogue = read_catalogue()
-        self._children: list[_Child] = []
+        self._children: list[Child] = []
         self._metered: set[int] = set()
         self._rated: set[int] = set()
         self._deaths: list[float] = []
@@ -95,7 +116,8 @@ class Supervisor:
     def tally(self) -> Tally:
         known = [child.status for child in self._children if child.status]
         stall_ms = self._settings.processing.health_stall_ms
-        looks = [child.health(stall_ms) for child in self._children]
+        now = self._clock.monotonic()
+        looks = [child.health(now, stall_ms) for child in self._children]
         return Tally(
             workers=len(self._children),
             messages=self._past.messages + sum(one.events for one in known),
@@ -108,14 +130,14 @@ class Supervisor:
 
     def run(self, *, until_caught_up: bool, watch: Callable[[Tally], None]) -> None:
         """Until stopped, or until all that was on the topics at the start is processed, rated and acknowledged."""
-        self._look_at = time.monotonic() + _CATALOGUE_S
+        self._look_at = self._clock.monotonic() + _CATALOGUE_S
         try:
             while not self._stopping:
-                if time.monotonic() >= self._look_at:
-                    self._look_at = time.monotonic() + _CATALOGUE_S
+                if self._clock.monotonic() >= self._look_at:
+                    self._look_at = self._clock.monotonic() + _CATALOGUE_S
                     self._follow_catalogue()
                 while len(self._children) < self._workers:
-                    self._children.append(_Child(self._settings, self._catalogue, self._workers == 1))
+                    self._children.append(self._nursery.start(self._settings, self._catalogue, self._workers == 1))
                 self._listen()
                 watch(self.tally())
                 if until_caught_up and self._done():
@@ -124,15 +146,13 @@ class Supervisor:
             self._end_all()
 
     def _listen(self) -> None:
-        pipes: dict[Connection, _Child] = {child.pipe: child for child in self._children}
-        for pipe in wait(list(pipes), _LOOK_S):
-            child = pipes[pipe]  # type: ignore[index]
+        for child in self._nursery.heard(self._children, _LOOK_S):
             try:
                 heard = child.pipe.recv()
             except (EOFError, ConnectionResetError):
                 self._bury(child)
                 continue
-            child.heard_at = time.monotonic()
+            child.heard_at = self._clock.monotonic()
             if isinstance(heard, Refusal):
                 raise WorkersFailedError(heard.reason)
             if isinstance(heard, Anew):
@@ -146,21 +166,21 @@ class Supervisor:
             elif self._looking:
                 child.tell("look")
 
-    def _bury(self, child: _Child) -> None:
+    def _bury(self, child: Child) -> None:
         self._forget(child)
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._deaths.append(now)
         self._say(f"worker {child.process.pid} ended with exit code {child.process.exitcode}; starting another")
         if sum(now - at < _RESTARTS_S for at in self._deaths) > _RESTARTS_MAX:
             raise WorkersFailedError(f"workers ended {_RESTARTS_MAX + 1} times within {_RESTARTS_S:.0f} s")
         self._look_at = now  # its reason may be that the state was folded with a newer catalogue than ours
 
-    def _forget(self, child: _Child) -> None:
+    def _forget(self, child: Child) -> None:
         child.process.join(5)
         self._children.remove(child)
         self._remember(child)
 
-    def _remember(self, child: _Child) -> None:
+    def _remember(self, child: Child) -> None:
         """What a worker did still counts when it is gone, as far as it told."""
         if child.status:
             self._past.messages += child.status.events
@@ -188,10 +208,10 @@ class Supervisor:
     def _end_all(self) -> None:
         for child in self._children:
             child.tell("stop")
-        until = time.monotonic() + _DRAIN_S
+        until = self._clock.monotonic() + _DRAIN_S
         for child in self._children:
             while child.process.is_alive():
-                if time.monotonic() > until:
+                if self._clock.monotonic() > until:
                     # As safe as any other death: what it had in hand is folded again by the next owner.
                     self._say(f"worker {child.process.pid} could not save all within {_DRAIN_S:.0f} s and is killed")
                     child.process.kill()

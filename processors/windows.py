@@ -23,7 +23,7 @@ class Selection(msgspec.Struct):
     time_us: Ints
     digest: Digests  # identity
     value: Ints | None  # scaled; None for count and unique
-    member: Digests | None  # for unique
+    member: NDArray[np.uint64] | None  # unique: digests [n, 2]; gauge: samples [n, 4]
 
     def take(self, rows: NDArray[np.bool_]) -> Selection:
         """The events where the mask is true."""

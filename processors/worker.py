@@ -7,9 +7,9 @@ import logging
 import os
 import signal
 import threading
-import time
 import traceback
 from multiprocessing.connection import Connection
+from typing import Any, Protocol
 
 import msgspec
 
@@ -20,6 +20,7 @@ from processors.marks import WrongLogError
 from processors.meter_stage import LostPartitionError, MeterStage
 from processors.owner import LogTooShortError
 from processors.rate_stage import RateStage
+from processors.services import Services
 from processors.state import FullError
 
 _TELL_S = 0.5
@@ -49,11 +50,24 @@ class Anew(msgspec.Struct):
     reason: str
 
 
+class Pipe(Protocol):
+    """A worker's end of the connection to its parent."""
+
+    def poll(self) -> bool: ...
+
+    def recv(self) -> Any: ...
+
+    def send(self, word: Any, /) -> None: ...
+
+
 class Worker:
     """Runs the two stages in turn. One thread: the fold is what takes the time, and it never waits for a lock."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, parent: Connection, *, alone: bool) -> None:
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, parent: Pipe, services: Services, *, alone: bool
+    ) -> None:
         self._settings, self._catalogue, self._parent, self._alone = settings, catalogue, parent, alone
+        self._services, self._clock = services, services.clock
         self._stop = threading.Event()  # set by a signal, too
         self._looked = False
         self._events = self._rows = 0
@@ -65,8 +79,8 @@ class Worker:
 
     def run(self) -> Anew | None:
         """Until stopped, by a signal or by the parent, or until a partition is lost."""
-        meter = MeterStage(self._settings, self._catalogue, self._pulse, alone=self._alone)
-        rate = RateStage(self._settings, self._catalogue, self._pulse, alone=self._alone)
+        meter = MeterStage(self._settings, self._catalogue, self._pulse, self._services, alone=self._alone)
+        rate = RateStage(self._settings, self._catalogue, self._pulse, self._services, alone=self._alone)
         stall_ms = self._settings.processing.health_stall_ms
         self._watch = (Progress(stall_ms), meter), (Progress(stall_ms), rate)
         lost = None
@@ -85,7 +99,7 @@ class Worker:
         return lost
 
     def _listen(self, meter: MeterStage, rate: RateStage) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now - self._told_at < _TELL_S:
             return
         self._told_at = now
@@ -102,7 +116,7 @@ class Worker:
 
     def _pulse(self) -> None:
         """Tell how we are while a stage waits, and nothing that could wait as well."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now - self._told_at >= _TELL_S:
             self._told_at = now
             try:
@@ -130,7 +144,7 @@ def _end_alone() -> None:
 
 def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bool) -> None:
     """Entry point of the process. `alone`: it is the only worker of its run."""
-    worker = Worker(settings, catalogue, parent, alone=alone)
+    worker = Worker(settings, catalogue, parent, Services(settings), alone=alone)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us to stop
     # The client warns of every try that failed; we say what we wait for, once.
@@ -140,7 +154,7 @@ def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bo
     gc.set_threshold(200_000, 20, 100)  # batches make many short-lived objects and no cycles
     code = 1
     try:
-        last = _last_word(worker)
+        last = last_word(worker)
         if last is not None:
             parent.send(last)
         code = 0
@@ -151,7 +165,8 @@ def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bo
         os._exit(code)
 
 
-def _last_word(worker: Worker) -> Anew | Refusal | None:
+def last_word(worker: Worker) -> Anew | Refusal | None:
+    """Run it to its end. What it raises is a death like any other, and its parent starts another."""
     try:
         return worker.run()
     except (LogTooShortError, WrongLogError, FullError) as error:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from rating.kernels import Step
 from rating.money import round_money
@@ -14,6 +15,7 @@ from rating.periods import Period
 from rating.plans import Plan
 from rating.prices import Price, explain, price_amount
 from rating.rate import Segment
+from rating.rated import RatedPeriod
 
 
 class MixedCurrencyError(ValueError):
@@ -119,6 +121,20 @@ def document(invoice: Invoice) -> dict[str, Any]:
     plain["total"] = format(invoice.total, "f")
     for line, written in zip(invoice.lines, plain["lines"], strict=True):
         written["amount"] = format(line.amount, "f")
+    return plain
+
+
+def period_document(rated: RatedPeriod) -> dict[str, Any]:
+    """A rated period as plain JSON values, without what it hands on: instants in RFC 3339, the rest as `document`."""
+    plain: dict[str, Any] = _plain(msgspec.to_builtins(replace(rated, closing=None), builtin_types=(Decimal,)))
+    del plain["closing"]
+    for name in ("subtotal", "total"):
+        plain[name] = format(getattr(rated, name), "f")
+    for name in ("lines", "terms"):
+        for part, written in zip(getattr(rated, name), plain[name], strict=True):
+            written["amount"] = format(part.amount, "f")
+    for line, written in zip(rated.lines, plain["lines"], strict=True):
+        written["allocated"] = {label: format(amount, "f") for label, amount in line.allocated.items()}
     return plain
 
 

@@ -1,6 +1,6 @@
-"""The arithmetic of the price models, compiled once per price.
+"""The arithmetic of the kernels, compiled once per price.
 
-Every model is piecewise straight, so a kernel answers one question fast: on which line, `unit * quantity + offset`,
+Every kernel is piecewise straight, so it answers one question fast: on which line, `unit * quantity + offset`,
 does this quantity lie? All constants are exact decimals; offsets already hold the amounts of the tiers below.
 """
 
@@ -9,11 +9,13 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from rating.numbers import EXACT, ZERO, Quantity, text
+
+Round = Literal["up", "down", "half_up"]  # up and down along the number line, so that more is never less
 
 
 class Line(NamedTuple):
@@ -41,7 +43,7 @@ class TierTerms(NamedTuple):
 
 
 class Kernel(Protocol):
-    """One price model with its amounts filled in."""
+    """One kernel with its amounts filled in."""
 
     def line(self, quantity: Quantity) -> Line:
         """The piece of the price on which `quantity` lies."""
@@ -54,8 +56,32 @@ def _step(name: str, quantity: Decimal, unit: Decimal) -> Step:
     return Step(name, quantity, unit, EXACT.multiply(quantity, unit))
 
 
-def _flat_step(name: str, amount: Decimal) -> Step:
+def flat_step(name: str, amount: Decimal) -> Step:
+    """A step of one piece at `amount`."""
     return Step(name, Decimal(1), amount, amount)
+
+
+def note(name: str, quantity: Decimal) -> Step:
+    """A step that changes the quantity, and owes nothing itself."""
+    return Step(name, quantity, ZERO, ZERO)
+
+
+def rounded_quotient(quantity: Quantity, divisor: Decimal, how: Round) -> Decimal:
+    """quantity / divisor as a whole number; `divisor` above 0. half_up is half away from zero."""
+    if isinstance(quantity, Fraction):
+        quotient = quantity / Fraction(divisor)
+        if how == "half_up":
+            half = math.floor(abs(quotient) + Fraction(1, 2))
+            return Decimal(half if quotient >= 0 else -half)
+        return Decimal(math.ceil(quotient) if how == "up" else math.floor(quotient))
+    whole, rest = EXACT.divmod(quantity, divisor)  # truncates towards zero, the rest has the quantity's sign
+    if how == "up":
+        return EXACT.add(whole, 1 if rest > 0 else 0)
+    if how == "down":
+        return EXACT.subtract(whole, 1 if rest < 0 else 0)
+    if EXACT.multiply(EXACT.abs(rest), Decimal(2)) >= divisor:
+        return EXACT.add(whole, 1 if rest > 0 else -1)
+    return EXACT.plus(whole)
 
 
 class FlatKernel:
@@ -70,7 +96,7 @@ class FlatKernel:
 
     def steps(self, quantity: Decimal) -> list[Step]:
         """One step of one piece."""
-        return [_flat_step("flat", self._line.offset)]
+        return [flat_step("flat", self._line.offset)]
 
 
 class PerUnitKernel:
@@ -88,26 +114,48 @@ class PerUnitKernel:
         return [_step("units", quantity, self._line.unit)]
 
 
-class PackageKernel:
-    """ceil(quantity / size) packages: a begun package is owed whole, and only whole packages are credited."""
+class BlockKernel:
+    """Prices blocks of `size`, of which a begun one is owed whole and only whole ones are credited."""
 
-    def __init__(self, size: Decimal, amount: Decimal) -> None:
+    def __init__(self, size: Decimal, inner: Kernel) -> None:
         self._size = size
-        self._amount = amount
-
-    def _packages(self, quantity: Quantity) -> Decimal:
-        if isinstance(quantity, Fraction):
-            return Decimal(math.ceil(quantity / Fraction(self._size)))
-        whole, rest = EXACT.divmod(quantity, self._size)  # truncates towards zero, the rest has the quantity's sign
-        return EXACT.add(whole, 1 if rest > 0 else 0)
+        self._inner = inner
 
     def line(self, quantity: Quantity) -> Line:
-        """A level piece at the amount of the packages."""
-        return Line(ZERO, EXACT.multiply(self._packages(quantity), self._amount))
+        """A level piece at the amount of the blocks."""
+        blocks = rounded_quotient(quantity, self._size, "up")
+        unit, offset = self._inner.line(blocks)
+        return Line(ZERO, EXACT.fma(unit, blocks, offset))
 
     def steps(self, quantity: Decimal) -> list[Step]:
-        """One step, its quantity in packages."""
-        return [_step(f"packages of {text(self._size)}", self._packages(quantity), self._amount)]
+        """The number of blocks, then how they are priced."""
+        blocks = rounded_quotient(quantity, self._size, "up")
+        return [note(f"blocks of {text(self._size)}, a begun one is whole", blocks), *self._inner.steps(blocks)]
+
+
+class OneNumberIsNotEnoughError(ValueError):
+    """The price depends on more than a quantity, such as on a dimension."""
+
+
+class MatrixKernel:
+    """Nothing for nothing; for anything else the dimensions must be known."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def line(self, quantity: Quantity) -> Line:
+        """Raises OneNumberIsNotEnoughError but for zero."""
+        if quantity != 0:
+            raise OneNumberIsNotEnoughError(
+                f"price {self._name!r} is a matrix: its dimensions choose the cell, so use price_usage, or quote with"
+                " them in its context"
+            )
+        return Line(ZERO, ZERO)
+
+    def steps(self, quantity: Decimal) -> list[Step]:
+        """None, for no usage."""
+        self.line(quantity)
+        return []
 
 
 class _Tiered:
@@ -128,7 +176,7 @@ class _Tiered:
     def _zero_or_credit_steps(self, quantity: Decimal) -> list[Step]:
         steps = [_step("tier 1: units", quantity, self._zero_or_credit.unit)]
         if self._zero_or_credit.offset:
-            steps.append(_flat_step("tier 1: flat", self._zero_or_credit.offset))
+            steps.append(flat_step("tier 1: flat", self._zero_or_credit.offset))
         return steps
 
 
@@ -156,7 +204,7 @@ class GraduatedKernel(_Tiered):
             end = quantity if tier.up_to is None else min(quantity, tier.up_to)
             steps.append(_step(f"tier {number}: {_span(start, tier.up_to)}", EXACT.subtract(end, start), tier.unit))
             if tier.flat:
-                steps.append(_flat_step(f"tier {number}: flat", tier.flat))
+                steps.append(flat_step(f"tier {number}: flat", tier.flat))
             if tier.up_to is None or quantity <= tier.up_to:
                 break
             start = tier.up_to
@@ -179,7 +227,7 @@ class VolumeKernel(_Tiered):
         name = f"tier {number + 1}"
         steps = [_step(f"{name}: all units, total {_span(start, tier.up_to)}", quantity, tier.unit)]
         if tier.flat:
-            steps.append(_flat_step(f"{name}: flat", tier.flat))
+            steps.append(flat_step(f"{name}: flat", tier.flat))
         return steps
 
 

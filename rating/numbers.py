@@ -69,6 +69,20 @@ def to_amount(value: Quantity) -> Decimal:
     return ROUNDED.quantize(value, AMOUNT_UNIT)
 
 
+def settled(value: Fraction) -> Quantity:
+    """The same number as a Decimal where it has a finite decimal form of at most PRECISION_DIGITS."""
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    if rest != 1:
+        return value
+    try:
+        return EXACT.divide(Decimal(value.numerator), Decimal(value.denominator))
+    except Inexact:
+        return value
+
+
 def shown(quantity: Quantity) -> Decimal:
     """A quantity as rows and invoices show it: as it is, or a mean at AMOUNT_DIGITS. Prices take it unrounded."""
     return quantity if isinstance(quantity, Decimal) else to_amount(quantity)

@@ -3,24 +3,32 @@
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec.structs import force_setattr
 
-from rating.money import MINOR_DIGITS
+from rating.instants import Instant, utc
+from rating.money import currency_fault
 from rating.prices import Id, Price
 
 
-class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One version of a plan. `price` keeps the order of the file, which is the order of invoice lines."""
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename={"from_": "from"}):
+    """One version of a plan. `price` keeps the order of the file, which is the order of invoice lines.
+
+    The version is in effect from `from_` on (None: always); of those in effect at an instant the highest holds.
+    """
 
     id: Id
     version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     currency: str
     period: Literal["month"] = "month"
     price: tuple[Price, ...] = ()
+    from_: Instant | None = None
 
     def __post_init__(self) -> None:
+        if self.from_ is not None:
+            force_setattr(self, "from_", utc(self.from_, "from"))
         faults = []
-        if self.currency not in MINOR_DIGITS:
-            faults.append(f"currency: {self.currency!r} is not an ISO 4217 code; write one such as USD")
+        if fault := currency_fault(self.currency):
+            faults.append(f"currency: {fault}")
         ids = [price.id for price in self.price]
         repeated = sorted({id for id in ids if ids.count(id) > 1})
         faults += [f"price: the id {id!r} is used twice; each price of a plan needs its own" for id in repeated]

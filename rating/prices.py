@@ -1,4 +1,4 @@
-"""Prices as they are written in a plan: five models, told apart by `model`.
+"""Prices as they are written in a plan, told apart by `model`: a quantity pipeline, a kernel, then terms.
 
 Convert without a hook: `msgspec.convert(mapping, type=Price)` (or `Plan`, which holds prices), in the default strict
 mode. Amounts, sizes and bounds are decimal strings or integers; a float, an exponent, NaN or "1_000" is refused as
@@ -6,197 +6,235 @@ msgspec.ValidationError with its path. After that each amount is a string in one
 so equal prices compare equal and `msgspec.json.encode` and decode give the same price back, to the last digit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from fractions import Fraction
 from functools import cached_property
-from typing import Annotated, ClassVar
+from itertools import product
+from typing import Any, ClassVar, Union
 
 import msgspec
-from msgspec.structs import force_setattr
 
-from rating.kernels import (
-    FlatKernel,
-    GraduatedKernel,
-    Kernel,
-    PackageKernel,
-    PerUnitKernel,
-    Step,
-    TierTerms,
-    VolumeKernel,
-)
-from rating.numbers import EXACT, ZERO, Quantity, canonical, shown, to_amount
+from rating.bases import Rolled, Terms
+from rating.checks import UNKNOWN, Checked, PathFault, Read
+from rating.kernels import FlatKernel, Kernel, MatrixKernel, Step
+from rating.models import Billed, Dynamic, Flat, Graduated, Percentage, PerUnit, Volume
+from rating.numbers import Quantity
+from rating.sugar import BlockGraduated, BlockVolume, Capacity, Package, TieredPercentage
+from rating.terms import Amount, Combine, Convert, Discount, Id, Rollup, When
+from rating.tiers import PercentTier, Tier
 
-Amount = str | int  # as written; a canonical decimal string once the struct exists
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-
-
-def _keep_canonical(struct: msgspec.Struct, *fields: str) -> None:
-    """Bring the named fields to their canonical form; raises ValueError naming every field that is not a decimal."""
-    faults = []
-    for field in fields:
-        try:
-            force_setattr(struct, field, canonical(getattr(struct, field)))
-        except ValueError as fault:
-            faults.append(f"{field}: {fault}")
-    if faults:
-        raise ValueError("; ".join(faults))
+__all__ = [
+    "Amount", "BlockGraduated", "BlockVolume", "Capacity", "Cell", "Combine", "Convert", "Discount", "Dynamic", "Flat",
+    "Graduated", "Id", "Matrix", "Package", "PerUnit", "PercentTier", "Percentage", "Price", "Recurring", "Rollup",
+    "Tier", "TieredPercentage", "Volume", "When", "explain", "meters_of", "needs_totals", "price_amount", "read_price",
+]  # fmt: skip
 
 
-class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One tier: units up to and including `up_to` (None: no end), their unit amount, and an amount for entering it."""
+class Cell(Checked, frozen=True):
+    """A cell of a matrix: the texts of each dimension that it takes, and the price of what it takes, pooled."""
 
-    up_to: Amount | None = None
-    unit_amount: Amount
-    flat_amount: Amount = "0"
-
-    def __post_init__(self) -> None:
-        _keep_canonical(self, *(["up_to"] if self.up_to is not None else []), "unit_amount", "flat_amount")
-
-    @property
-    def terms(self) -> TierTerms:
-        """The tier in numbers."""
-        end = None if self.up_to is None else Decimal(self.up_to)
-        return TierTerms(end, Decimal(self.unit_amount), Decimal(self.flat_amount))
+    when: dict[str, tuple[str, ...]]
+    price: "Price"
 
 
-# dict=True gives a price room for its compiled kernel; it takes no part in equality, hashing or encoding.
-class _Price(msgspec.Struct, frozen=True, tag_field="model", forbid_unknown_fields=True, dict=True):
-    id: Id
+class Matrix(Rolled, frozen=True, tag="matrix"):
+    """A price for each combination of dimensions. What no cell takes goes to `default`, or is refused without one.
 
-
-class Flat(_Price, frozen=True, tag="flat"):
-    """`amount`, owed whatever is used, also when nothing is."""
-
-    amount: Amount
-    model: ClassVar[str] = "flat"
-    meter: ClassVar[None] = None
-
-    def __post_init__(self) -> None:
-        _keep_canonical(self, "amount")
-
-    @cached_property
-    def kernel(self) -> Kernel:
-        """The compiled arithmetic."""
-        return FlatKernel(Decimal(self.amount))
-
-
-class PerUnit(_Price, frozen=True, tag="per_unit"):
-    """`unit_amount` for each unit; a negative quantity is credited at the same amount."""
-
-    meter: Id
-    unit_amount: Amount
-    model: ClassVar[str] = "per_unit"
-
-    def __post_init__(self) -> None:
-        _keep_canonical(self, "unit_amount")
-
-    @cached_property
-    def kernel(self) -> Kernel:
-        """The compiled arithmetic."""
-        return PerUnitKernel(Decimal(self.unit_amount))
-
-
-class Package(_Price, frozen=True, tag="package"):
-    """`amount` for each begun package of `package_size` units; nothing for zero; credits count whole packages only."""
-
-    meter: Id
-    package_size: Amount
-    amount: Amount
-    model: ClassVar[str] = "package"
-
-    def __post_init__(self) -> None:
-        _keep_canonical(self, "package_size", "amount")
-        if Decimal(self.package_size) <= 0:
-            raise ValueError(f"package_size: {self.package_size} must be above zero")
-
-    @cached_property
-    def kernel(self) -> Kernel:
-        """The compiled arithmetic."""
-        return PackageKernel(Decimal(self.package_size), Decimal(self.amount))
-
-
-class _TieredPrice(_Price, frozen=True):
-    meter: Id
-    tiers: tuple[Tier, ...]
-    zero_usage_owes_first_flat: bool = False
-
-    def __post_init__(self) -> None:
-        faults = _tier_faults(self.tiers)
-        if faults:
-            raise ValueError("; ".join(faults))
-
-    def _terms(self) -> list[TierTerms]:
-        return [tier.terms for tier in self.tiers]
-
-
-class Graduated(_TieredPrice, frozen=True, tag="graduated"):
-    """Each tier prices the units inside it. A tier's flat amount is owed once the quantity is above the tier before.
-
-    Zero owes nothing, not even the first flat amount unless `zero_usage_owes_first_flat`; a negative quantity is
-    credited at the first tier's unit amount.
+    Each cell is priced by itself, once it has usage; a cell without a rollup has that of the matrix. The terms of the
+    matrix apply to the sum of its cells. In files the price of a cell may leave out `id` and `meter`.
     """
 
-    model: ClassVar[str] = "graduated"
+    meter: Id
+    dimensions: tuple[Id, ...]
+    cell: tuple[Cell, ...]
+    default: Union["Price", None] = None
+    model: ClassVar[str] = "matrix"
+
+    @classmethod
+    def faults_in(cls, item: Any, read: Read) -> Iterator[PathFault]:
+        """Each cell names all dimensions, no two cells overlap, and all price the matrix's own meter."""
+        yield from super().faults_in(item, read)
+        meter, dimensions, cells = read(item, "meter"), read(item, "dimensions"), read(item, "cell")
+        if UNKNOWN in (meter, dimensions, cells):
+            return
+        if not dimensions or len(set(dimensions)) < len(dimensions):
+            yield ("dimensions",), "must name at least one dimension, each once"
+        if not cells:
+            yield ("cell",), "must hold at least one cell"
+        taken: dict[tuple[str, ...], int] = {}
+        for place, cell in enumerate(cells):
+            yield from _inner_faults(read(cell, "price"), ("cell", place, "price"), meter, read)
+            when = read(cell, "when")
+            if when is UNKNOWN:
+                continue
+            if set(when) != set(dimensions) or not all(when.values()):
+                yield ("cell", place, "when"), f"must give texts for each dimension: {', '.join(dimensions)}"
+                continue
+            for values in product(*(when[name] for name in dimensions)):
+                if taken.setdefault(values, place) != place:
+                    yield ("cell", place, "when"), f"{' '.join(values)!r} is already taken by cell[{taken[values]}]"
+        yield from _inner_faults(read(item, "default"), ("default",), meter, read)
 
     @cached_property
     def kernel(self) -> Kernel:
-        """The compiled arithmetic."""
-        return GraduatedKernel(self._terms(), self.zero_usage_owes_first_flat)
+        """Prices nothing but zero, as the cell is not known."""
+        return MatrixKernel(self.id)
+
+    @cached_property
+    def cells(self) -> "dict[tuple[str, ...], Price]":
+        """The price of each combination of dimensions."""
+        found = {}
+        for cell in self.cell:
+            inner = _with_rollup(cell.price, self.rollup)  # one object, by which its combinations are pooled
+            found.update(dict.fromkeys(product(*(cell.when[name] for name in self.dimensions)), inner))
+        return found
+
+    @staticmethod
+    def completed(written: Mapping[str, Any]) -> dict[str, Any]:
+        """See `completed`, for loaders."""
+        return completed(written)
+
+    @cached_property
+    def fallback(self) -> "Price | None":
+        """`default`, with the rollup of the matrix."""
+        return None if self.default is None else _with_rollup(self.default, self.rollup)
 
 
-class Volume(_TieredPrice, frozen=True, tag="volume"):
-    """The tier that holds the total prices all units, plus its flat amount. Zero and below as for `Graduated`."""
+class Recurring(Terms, frozen=True, tag="recurring"):
+    """A price of a fixed quantity in each period, such as seats: billed for the period ahead or the one past.
 
-    model: ClassVar[str] = "volume"
+    Owed whatever is used. A contract may set another quantity. In files the inner price may leave out `id` and `meter`.
+    """
+
+    quantity: Amount
+    price: "Price"
+    billed: Billed = "advance"
+    model: ClassVar[str] = "recurring"
+    meter: ClassVar[None] = None
+    limits: ClassVar = {**Terms.limits, "quantity": "not negative"}
+
+    @classmethod
+    def faults_in(cls, item: Any, read: Read) -> Iterator[PathFault]:
+        """The inner price is of one quantity."""
+        yield from super().faults_in(item, read)
+        yield from _inner_faults(read(item, "price"), ("price",), UNKNOWN, read)
+
+    @staticmethod
+    def completed(written: Mapping[str, Any]) -> dict[str, Any]:
+        """See `completed`, for loaders."""
+        return completed(written)
 
     @cached_property
     def kernel(self) -> Kernel:
-        """The compiled arithmetic."""
-        return VolumeKernel(self._terms(), self.zero_usage_owes_first_flat)
+        """The compiled arithmetic: one amount, whatever is used."""
+        return RecurringKernel(self.price, Decimal(self.quantity))
 
 
-Price = Flat | PerUnit | Package | Graduated | Volume
+class RecurringKernel(FlatKernel):
+    """The amount of another price at a fixed quantity."""
+
+    def __init__(self, price: "Price", quantity: Decimal) -> None:
+        super().__init__(price_amount(price, quantity))
+        self._price, self._quantity = price, quantity
+
+    def steps(self, quantity: Decimal) -> list[Step]:
+        """Those of the other price, at the fixed quantity."""
+        return list(explain(self._price, self._quantity))
 
 
-def _tier_faults(tiers: Sequence[Tier]) -> list[str]:
-    """What is wrong with the order of tiers: bounds above zero, strictly ascending, the last one and only it open."""
-    if not tiers:
-        return ["tiers: at least one is needed"]
-    faults = []
-    below = ZERO
-    for place, tier in enumerate(tiers[:-1]):
-        if tier.up_to is None:
-            faults.append(f"tiers[{place}].up_to: is missing; only the last tier is open")
-            continue
-        bound = Decimal(tier.up_to)
-        if bound <= below:
-            faults.append(f"tiers[{place}].up_to: {tier.up_to} must be above {below}")
-        below = bound
-    if tiers[-1].up_to is not None:
-        faults.append(f"tiers[{len(tiers) - 1}].up_to: leave it out; the last tier is open")
-    return faults
+Price = (
+    Flat | PerUnit | Graduated | Volume | Dynamic | Percentage | Matrix | Recurring
+    | Package | BlockGraduated | BlockVolume | Capacity | TieredPercentage
+)  # fmt: skip
 
 
-def price_amount(price: Price, quantity: Quantity) -> Decimal:
+def price_amount(price: Price, quantity: Quantity, met: bool = False) -> Decimal:
     """The amount owed for a cumulative quantity of a period, in units of currency at AMOUNT_DIGITS decimals.
 
-    Exact, and then brought to 12 decimals once, half away from zero; what does not fit them is a mean that has no
-    finite decimal form, or an amount and a quantity of very many decimals. Raises decimal.Inexact or InvalidOperation
-    for a quantity beyond 200 digits, NaN or infinity.
+    From `convert` on: the quantity is that of the rollup. `met`: whether the condition of `discount` holds. Exact, and
+    then brought to 12 decimals once, half away from zero; what does not fit them is a quotient that has no finite
+    decimal form, or an amount and a quantity of very many decimals. Raises decimal.Inexact or InvalidOperation for a
+    quantity beyond 200 digits, NaN or infinity, OneNumberIsNotEnoughError for a matrix.
     """
-    unit, offset = price.kernel.line(quantity)
-    if not isinstance(quantity, Decimal):
-        return to_amount(Fraction(unit) * quantity + Fraction(offset))
-    return to_amount(EXACT.fma(unit, quantity, offset))
+    return price.pipeline.amount(quantity, met)
 
 
-def explain(price: Price, quantity: Quantity) -> tuple[Step, ...]:
-    """The steps to `price_amount(price, quantity)`; their amounts add up to it exactly."""
-    steps = price.kernel.steps(shown(quantity))
-    rest = price_amount(price, quantity)
-    for step in steps:
-        rest = EXACT.subtract(rest, step.amount)
-    if rest:
-        steps.append(Step("brought to 12 decimals", Decimal(1), rest, rest))
-    return tuple(steps)
+def explain(price: Price, quantity: Quantity, met: bool = False) -> tuple[Step, ...]:
+    """The steps to `price_amount(price, quantity, met)`; their amounts add up to it exactly."""
+    return tuple(price.pipeline.steps(quantity, met))
+
+
+def needs_totals(price: Price) -> bool:
+    """Whether `price_amount` of the meter's merged quantity is not the whole truth: then use `usage.price_usage`."""
+    apart = price.rollup is not None or price.combine is not None or price.discount is not None or bool(price.per)
+    return apart or isinstance(price, Matrix)
+
+
+def meters_of(price: Price) -> frozenset[str]:
+    """Every meter whose totals the price looks at."""
+    found = {price.meter} if price.meter is not None else set()
+    found.update(price.combine.meters if price.combine else ())
+    if price.discount is not None:
+        when = price.discount.when
+        found.update((when.meter, *(when.combine.meters if when.combine else ())))
+    if isinstance(price, Matrix):
+        inner = [cell.price for cell in price.cell] + ([price.default] if price.default else [])
+        return frozenset(found).union(*(meters_of(one) for one in inner))
+    return frozenset(found)
+
+
+def read_price(written: Mapping[str, Any]) -> Price:
+    """A price from plain values. `id` and `meter` may be left out. Raises msgspec.ValidationError with a path."""
+    price: Price = msgspec.convert(completed({"id": "price", "meter": "quantity", **written}), type=Price)
+    return price
+
+
+def completed(written: Mapping[str, Any]) -> dict[str, Any]:
+    """A price as written, with the ids and meters that its inner prices may leave out: those of the outer price.
+
+    A cell's id says what it takes: "egress/eu". Whatever is not shaped as it should be is left for others to refuse.
+    """
+    price = dict(written)
+    if price.get("model") in ("flat", "recurring") and price.get("meter") == "quantity":
+        del price["meter"]
+    if price.get("model") == "recurring" and isinstance(price.get("price"), Mapping):
+        price["price"] = _inner(price["price"], price.get("id"), "quantity")
+    if price.get("model") == "matrix":
+        cells = price.get("cell")
+        if isinstance(cells, list | tuple):
+            price["cell"] = [_completed_cell(cell, price) for cell in cells]
+        if isinstance(price.get("default"), Mapping):
+            price["default"] = _inner(price["default"], f"{price.get('id')}/other", price.get("meter"))
+    return price
+
+
+def _completed_cell(cell: Any, matrix: Mapping[str, Any]) -> Any:
+    if not isinstance(cell, Mapping) or not isinstance(cell.get("price"), Mapping):
+        return cell
+    when = cell.get("when")
+    texts = when.values() if isinstance(when, Mapping) else ()
+    taken = "/".join("+".join(map(str, values)) if isinstance(values, list | tuple) else "" for values in texts)
+    return {**cell, "price": _inner(cell["price"], f"{matrix.get('id')}/{taken}", matrix.get("meter"))}
+
+
+def _inner(written: Mapping[str, Any], id: Any, meter: Any) -> dict[str, Any]:
+    given = {"id": id} if written.get("model") in ("flat", "recurring") else {"id": id, "meter": meter}
+    return completed({**given, **written})
+
+
+def _inner_faults(price: Any, path: tuple[str | int, ...], meter: Any, read: Read) -> Iterator[PathFault]:
+    """An inner price is of its outer price's meter, and leaves to that one what needs more than a quantity."""
+    if price is UNKNOWN or price is None:
+        return
+    if meter is not UNKNOWN and read(price, "meter") not in (None, UNKNOWN, meter):
+        yield (*path, "meter"), f"must be {meter}, as that of the matrix, or left out"
+    if meter is UNKNOWN and (read(price, "rollup") is not None or read(price, "combine") is not None):
+        yield path, "is of a fixed quantity, so leave rollup and combine out"
+    if read(price, "per"):
+        yield (*path, "per"), "belongs to the outer price"
+
+
+def _with_rollup(price: Price, rollup: Rollup | None) -> Price:
+    if rollup is None or price.rollup is not None or not hasattr(type(price), "free_quantity"):
+        return price
+    return msgspec.structs.replace(price, rollup=rollup)

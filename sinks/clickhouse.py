@@ -16,9 +16,29 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 
-from sinks.columns import catalogue_table, group_cuts, ledger_table, letter_table, rated_table, size_cuts, usage_table
+from sinks.columns import (
+    admission_table,
+    catalogue_table,
+    group_cuts,
+    identity_table,
+    ledger_table,
+    letter_table,
+    number_table,
+    rated_table,
+    size_cuts,
+    usage_table,
+)
 from sinks.errors import Retryable
-from sinks.rows import CatalogueRows, LedgerRows, LetterRows, RatedRows, UsageRows
+from sinks.rows import (
+    AdmissionRows,
+    CatalogueRows,
+    IdentityRows,
+    LedgerRows,
+    LetterRows,
+    NumberRows,
+    RatedRows,
+    UsageRows,
+)
 
 SCHEMA = Path(__file__).parent / "schema"
 ROWS_MAX = 100_000  # a block: some 25 MB on the wire, and below max_insert_block_size, so it lands as one part a month
@@ -134,13 +154,25 @@ class ClickHouseSink:
             self._call("command", statement)
 
     def insert_usage(self, rows: UsageRows) -> None:
-        sizes = None if rows.members is None else [16 * len(members) for members in rows.members]
+        sizes = None
+        for held, width in ((rows.members, 16), (rows.samples, 32)):
+            if held is not None:
+                sizes = [size + width * len(one) for size, one in zip(sizes or [0] * len(held), held, strict=True)]
         self._insert(
             "usage_rows", usage_table(rows), size_cuts(len(rows.meter), self._rows_max, sizes, self._bytes_max)
         )
 
     def insert_ledger(self, rows: LedgerRows) -> None:
         self._insert("ledger_rows", ledger_table(rows), size_cuts(len(rows.topic), self._rows_max))
+
+    def insert_identities(self, rows: IdentityRows) -> None:
+        self._insert("identity_archive_rows", identity_table(rows), size_cuts(len(rows.identity), self._rows_max))
+
+    def insert_numbers(self, rows: NumberRows) -> None:
+        self._insert("number_archive_rows", number_table(rows), size_cuts(len(rows.source), self._rows_max))
+
+    def insert_admissions(self, rows: AdmissionRows) -> None:
+        self._insert("admission_rows", admission_table(rows), size_cuts(len(rows.topic), self._rows_max))
 
     def insert_late(self, rows: LetterRows) -> None:
         self._insert_letters("late_event_rows", rows)

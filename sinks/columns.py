@@ -8,9 +8,21 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from sinks.rows import CatalogueRows, Integers, LedgerRows, LetterRows, Members, RatedRows, UsageRows
+from sinks.rows import (
+    AdmissionRows,
+    CatalogueRows,
+    IdentityRows,
+    Integers,
+    LedgerRows,
+    LetterRows,
+    Members,
+    NumberRows,
+    RatedRows,
+    UsageRows,
+)
 
 _TIME = pa.timestamp("ms", "UTC")
 _MEMBER = pa.binary(16)
@@ -59,6 +71,24 @@ def _member_bytes(members: Members) -> bytes:
     return b"".join([member.to_bytes(16, "little") for member in members])
 
 
+def _samples(values: Sequence[npt.NDArray[np.uint64]] | None, rows: int) -> pa.Array:
+    """Array(Tuple(time_us Int64, id UInt128, value Int64))."""
+    found = [np.empty((0, 4), np.uint64)] * rows if values is None else values
+    offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum([len(one) for one in found], dtype=np.int32)))
+    flat = np.concatenate([np.empty((0, 4), np.uint64), *found])
+    parts = {
+        "time_us": pa.array(flat[:, 0].view(np.int64)),
+        "id": _digests(flat[:, 1:3]),
+        "value": pa.array(flat[:, 3].view(np.int64)),
+    }
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(parts.values(), parts.keys()))
+
+
+def _digests(halves: npt.NDArray[np.uint64]) -> pa.Array:
+    data = _member_bytes(halves)
+    return pa.FixedSizeBinaryArray.from_buffers(_MEMBER, len(halves), [None, pa.py_buffer(data)])
+
+
 def usage_table(rows: UsageRows) -> pa.Table:
     return pa.table(
         {
@@ -86,17 +116,68 @@ def usage_table(rows: UsageRows) -> pa.Table:
             "latest_id_lo": integers(rows.latest_id_lo, pa.uint64()),
             "latest_value": integers(rows.latest_value, pa.int64()),
             "members": _members(rows.members, len(rows.meter)),
+            "samples": _samples(rows.samples, len(rows.meter)),
+            "admission": integers(
+                np.zeros(len(rows.meter), np.int64) if rows.admission is None else rows.admission, pa.uint64()
+            ),
         }
     )
 
 
 def ledger_table(rows: LedgerRows) -> pa.Table:
-    counts = ("offset", "consumed", "accepted", "duplicate", "late", "invalid", "unmetered")
+    counts = ("offset", "consumed", "accepted", "duplicate", "late", "invalid", "unmetered", "admitted")
     return pa.table(
         {
             "topic": _strings(rows.topic),
             "partition": integers(rows.partition, pa.int32()),
             **{name: integers(getattr(rows, name), pa.uint64()) for name in counts},
+            "clock": _times(rows.clock_ms),
+            "lateness_max_ms": integers(rows.lateness_max_ms, pa.uint64()),
+            "archived_since": _times(rows.archived_since_ms),
+        }
+    )
+
+
+def identity_table(rows: IdentityRows) -> pa.Table:
+    n = len(rows.identity)
+    return pa.table(
+        {
+            "topic": pa.repeat(rows.topic, n),
+            "partition": pa.repeat(pa.scalar(rows.partition, pa.int32()), n),
+            "hour": pa.repeat(pa.scalar(rows.hour, pa.uint32()), n),
+            "identity": _digests(rows.identity),
+        }
+    )
+
+
+def number_table(rows: NumberRows) -> pa.Table:
+    n = len(rows.source)
+    return pa.table(
+        {
+            "topic": pa.repeat(rows.topic, n),
+            "partition": pa.repeat(pa.scalar(rows.partition, pa.int32()), n),
+            "day": pa.repeat(pa.scalar(rows.day, pa.uint32()), n),
+            "source": _digests(rows.source),
+            "first": integers(rows.first, pa.int64()),
+            "last": integers(rows.last, pa.int64()),
+        }
+    )
+
+
+def admission_table(rows: AdmissionRows) -> pa.Table:
+    return pa.table(
+        {
+            "topic": _strings(rows.topic),
+            "partition": integers(rows.partition, pa.int32()),
+            "offset": integers(rows.offset, pa.uint64()),
+            "event_index": integers(rows.index, pa.uint32()),
+            "letter_topic": _strings(rows.letter_topic),
+            "letter_partition": integers(rows.letter_partition, pa.int32()),
+            "letter_offset": integers(rows.letter_offset, pa.uint64()),
+            "letter_index": integers(rows.letter_index, pa.uint32()),
+            "verdict": _strings(rows.verdict),
+            "reason": _strings(rows.reason),
+            "identity": _digests(rows.identity),
             "clock": _times(rows.clock_ms),
         }
     )
@@ -132,6 +213,7 @@ def rated_table(rows: RatedRows) -> pa.Table:
             "segment_start": pa.array(rows.segment_start, pa.date32()),
             "day": pa.array(rows.day, pa.date32()),
             "opening": integers(rows.opening, pa.uint8()),
+            "part": _strings(rows.part),
             "quantity": _decimals(rows.quantity, _QUANTITY),
             "quantity_total": _decimals(rows.quantity_total, _QUANTITY),
             "amount": _decimals(rows.amount, _AMOUNT),

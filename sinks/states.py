@@ -60,13 +60,13 @@ class State(msgspec.Struct):
                 return Decimal(self.events)
             case "unique":
                 return Decimal(self.unique)
-            case "min" | "max" | "latest" if not self.events:
+            case "min" | "max" | "latest" | "gauge" if not self.events:
                 return Decimal(0)
             case "min":
                 return scaled(self.min)
             case "max":
                 return scaled(self.max)
-            case "latest":
+            case "latest" | "gauge":
                 return scaled(self.latest)
             case "avg":
                 half_up = (2 * abs(self.sum) + self.events) // (2 * self.events) if self.events else 0

@@ -21,6 +21,7 @@ class RatedKey(msgspec.Struct, frozen=True):
     meter: str
     opening: bool
     day: date
+    part: str
     currency: str
 
 
@@ -29,8 +30,8 @@ def rated_before(client: Client, generation: int) -> list[RatedKey]:
 
     Raises Retryable where the world is at fault, else the client's error.
     """
-    query = """SELECT account, period_start, segment_start, price, meter, toBool(opening) AS opening, day, currency
-        FROM rated_rows FINAL
+    query = """SELECT account, period_start, segment_start, price, meter, toBool(opening) AS opening, day, part,
+            currency FROM rated_rows FINAL
         WHERE generation < {generation:UInt64} AND (amount IS NULL OR amount != {zero:Decimal(76, 30)})"""
     try:
         found = rows(client, query, {"generation": generation, "zero": Decimal(0)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
@@ -52,7 +53,7 @@ def admin(settings: Kafka) -> AdminClient:
 def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[int, dict[str, str]]]:
     """Partitions and settings of every topic, as `doctor` checks them and `create_topics` makes them.
 
-    `log_reach_ms`: how far back a restore reads the events, lateness plus the largest window plus skew.
+    `log_reach_ms`: how far back a restore reads the events, lateness plus a day plus skew.
     """
     days = {"retention.ms": str(max(35 * _DAY_MS, log_reach_ms + 30 * _DAY_MS))}  # a month to look back beyond it
     kept = {"retention.ms": "-1"}
@@ -118,9 +119,9 @@ def _metadata(client: AdminClient, topic: str | None = None) -> Any:
 class DurableProducer:
     """Sends, and knows when everything it sent is acknowledged by all replicas in sync."""
 
-    def __init__(self, settings: Kafka) -> None:
+    def __init__(self, settings: Kafka, client: Callable[[dict[str, Any]], Any] = Producer) -> None:
         self._failed: KafkaError | None = None
-        self._producer = Producer(
+        self._producer = client(
             {
                 **connection(settings),
                 "enable.idempotence": True,  # acks=all, in order, no doubles by the client's own retries
@@ -212,3 +213,31 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
     finally:
         consumer.close()
     return found
+
+
+class RecordProducer:
+    """Sends one record at a time and returns where it stands."""
+
+    def __init__(self, settings: Kafka) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.bootstrap,
+                "enable.idempotence": True,  # acks=all, no doubles by the client's own retries
+                "compression.type": "lz4",
+                "message.max.bytes": _ANY_BYTES,
+                "delivery.timeout.ms": settings.delivery_timeout_ms,
+                "log_level": 2,
+            }
+        )
+
+    def send(self, topic: str, value: bytes, partition: int, timestamp_ms: int) -> int:
+        """The offset, once all replicas in sync have it. KafkaException where they did not take it."""
+        said: list[Any] = []
+        self._producer.produce(
+            topic, value, None, partition, timestamp=timestamp_ms, on_delivery=lambda *arguments: said.append(arguments)
+        )
+        self._producer.flush()  # bounded by delivery.timeout.ms
+        error, message = said[0]
+        if error is not None:
+            raise KafkaException(error)
+        return int(message.offset())

@@ -26,6 +26,7 @@ class RatedRecord(msgspec.Struct, frozen=True):
     meter: str
     opening: bool
     day: date
+    part: str
     plan: str
     plan_version: int
     model: str
@@ -45,11 +46,11 @@ class Spend(msgspec.Struct, frozen=True):
 
 
 def rated_period(client: Client, account: str, period_start: date) -> list[RatedRecord]:
-    """All rated rows of the account's period, by segment, price, meter, opening row first, then by day."""
-    query = """SELECT account, period_start, segment_start, price, meter, toBool(opening) AS opening, day, plan,
-            plan_version, model, quantity, quantity_total, amount, currency, unrated_reason
+    """All rated rows of the account's period, by segment, price, meter, part, opening row first, then by day."""
+    query = """SELECT account, period_start, segment_start, price, meter, toBool(opening) AS opening, day, part,
+            plan, plan_version, model, quantity, quantity_total, amount, currency, unrated_reason
         FROM rated_usage AS r WHERE account = {account:String} AND period_start = {period_start:Date32}
-        ORDER BY segment_start, price, meter, r.opening DESC, day"""
+        ORDER BY segment_start, price, meter, part, r.opening DESC, day"""
     records = []
     for row in rows(client, query, {"account": account, "period_start": period_start}):
         numbers = {name: row[name] for name in ("quantity", "quantity_total", "amount")}

@@ -42,7 +42,7 @@ class Check(NamedTuple):
 def checks(settings: Settings, log_reach_ms: int | None = None) -> list[Check]:
     """All checks, the services in the order of the flow.
 
-    `log_reach_ms`: how far back the log must reach for a restore, lateness + the largest window + skew, if known.
+    `log_reach_ms`: how far back the log must reach for a restore, lateness + a day + skew, if known.
     """
     return [
         *check_broker(settings.kafka, log_reach_ms),
@@ -108,7 +108,7 @@ def judge_retention(name: str, retention: str | None, log_reach_ms: int | None) 
         return Check(title, True, "unlimited")
     shown = "not set" if retention is None else f"{retention} ms"
     if log_reach_ms is None or retention is None:
-        return Check(title, None, shown, "make sure that it exceeds lateness + the largest window + skew")
+        return Check(title, None, shown, "make sure that it exceeds lateness + a day + skew")
     if int(retention) > log_reach_ms:
         return Check(title, True, shown)
     return Check(title, False, shown, f"set retention.ms on {name} above {log_reach_ms}: lateness + window + skew")

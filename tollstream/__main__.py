@@ -24,7 +24,21 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from tollstream import accounting, alerts, catalogue, checks, invoices, running, services, traffic, usage
+from tollstream import (
+    accounting,
+    alerts,
+    catalogue,
+    checks,
+    invoices,
+    letters,
+    quotes,
+    reconcile,
+    recovery,
+    running,
+    services,
+    traffic,
+    usage,
+)
 from tollstream.failures import EXIT_CODES, INTERRUPTED, OK, USAGE, explain, known_errors
 from tollstream.place import DEMO_CONFIG, STATE, Place
 from tollstream.show import say
@@ -49,7 +63,10 @@ def build() -> App:
         version=_version,
         suppress_keyboard_interrupt=False,
     )
-    for group in (services, checks, catalogue, traffic, running, alerts, usage, invoices, accounting):
+    for group in (
+        *(services, checks, catalogue, traffic, running, alerts, usage, invoices, quotes),
+        *(accounting, letters, reconcile, recovery),
+    ):
         group.register(app)
     app.meta.group_parameters = EVERYWHERE
     app.meta.suppress_keyboard_interrupt = False  # it is `main` that gives exit codes

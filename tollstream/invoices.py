@@ -1,12 +1,14 @@
 """`invoice`: what an account owes."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
 from tollstream.failures import OK, UsageError
-from tollstream.place import Where, published_catalogue
-from tollstream.show import Format, print_csv, print_document, print_table, say
+from tollstream.place import Where, now_ms, published_catalogue
+from tollstream.show import Format, plain, print_csv, print_document, print_table, say
 from tollstream.usage import GROUP
 
 if TYPE_CHECKING:
@@ -15,12 +17,20 @@ if TYPE_CHECKING:
     from config.catalogue import Catalogue
     from rating.invoices import Invoice
     from rating.periods import Period
+    from rating.rated import RatedPeriod
 
 LINES = (
     "price", "plan", "plan_version", "model", "meter", "quantity", "events", "amount", "amount_unrounded",
     "segment_start", "segment_end",
 )  # fmt: skip
 UNRATED = ("meter", "quantity", "events", "reason", "segment_start", "segment_end")
+PERIOD_LINES = (
+    "price", "plan", "plan_version", "model", "meter", "values", "quantity", "amount", "amount_unrounded", "start",
+    "end",
+)  # fmt: skip
+PERIOD_SHORT = ("price", "plan", "model", "meter", "values", "quantity", "amount", "start", "end")
+TERMS = ("kind", "id", "price", "amount", "projected")
+PERIOD_UNRATED = ("meter", "values", "quantity", "reason", "start", "end")
 SHORT = ("price", "plan", "plan_version", "model", "meter", "quantity", "amount")
 
 
@@ -34,7 +44,9 @@ def preview(*, account: str, period: str, format: Format = "table", place: Where
     """Show what an account would owe for a month, from its usage so far and the published plans.
 
     Each price is rounded once. Usage that no price takes is listed as unrated, never billed as zero. JSON also
-    explains each line step by step.
+    explains each line step by step. A contract with terms or periods of its own is shown by billing period: those that
+    begin in the month, or the one that goes on in it; what its terms add is listed apart, and marked as projected until
+    the period is over.
 
     ```
     tollstream invoice preview --account acme --period 2026-11
@@ -50,9 +62,9 @@ def preview(*, account: str, period: str, format: Format = "table", place: Where
     format
         How to print it. In JSON, quantities and amounts are decimal strings; CSV has the lines alone.
     """
-    from rating.invoices import document
     from rating.periods import parse_period
     from sinks.clickhouse import reader
+    from tollstream.bills import needs_windows, rated_periods
 
     try:
         month = parse_period(period)
@@ -62,9 +74,19 @@ def preview(*, account: str, period: str, format: Format = "table", place: Where
     catalogue = published_catalogue(config.settings.kafka)
     client = reader(config.settings.clickhouse)
     try:
-        invoice = draw(client, catalogue, account, month)
+        if needs_windows(catalogue, account, month):
+            now = datetime.fromtimestamp(now_ms() // 1000, UTC)
+            periods = list(rated_periods(client, catalogue, account, month, now))
+            return show_periods(account, periods, format)
+        return _show_invoice(draw(client, catalogue, account, month), period, format)
     finally:
         client.close()
+
+
+def _show_invoice(invoice: "Invoice", period: str, format: Format) -> int:
+    from rating.invoices import document
+
+    account = invoice.account
     if not (any(line.events for line in invoice.lines) or invoice.unrated):
         say(f"no usage of account {account} is known for {period}")
     if format == "json":
@@ -92,6 +114,27 @@ def draw(client: "Client", catalogue: "Catalogue", account: str, period: "Period
         for segment in catalogue.tariff().segments(account, period)
     ]
     return preview(account, period, segments)
+
+
+def show_periods(account: str, periods: "Sequence[RatedPeriod]", format: Format) -> int:
+    """Rated periods: one JSON document, CSV of all lines, or tables of lines, terms and what is not rated."""
+    from rating.invoices import period_document
+
+    documents = [period_document(rated) for rated in periods]
+    if format == "json":
+        print_document({"account": account, "periods": documents})
+    elif format == "csv":
+        print_csv([line for written in documents for line in written["lines"]], PERIOD_LINES)
+    else:
+        for rated, written in zip(periods, documents, strict=True):
+            title = f"Account {account}, {plain(rated.start)} to {plain(rated.end)}"
+            sums: list[dict[str, Any]] = [{"price": f"subtotal {rated.currency}", "amount": rated.subtotal}]
+            print_table([*written["lines"], *sums], PERIOD_SHORT, title)
+            terms = [*written["terms"], {"kind": f"total {rated.currency}", "amount": rated.total}]
+            print_table(terms, TERMS, f"{title}: terms of the contract")
+            if rated.unrated:
+                print_table(written["unrated"], PERIOD_UNRATED, f"{title}: not rated")
+    return OK
 
 
 def _print_tables(invoice: "Invoice") -> None:

@@ -24,6 +24,7 @@ SERVICE_SETTINGS = {
     "redis": "TOLLSTREAM_REDIS__URL",
     "clickhouse": "TOLLSTREAM_CLICKHOUSE__URL",
 }
+_DAY_MS = 86_400_000
 _ANSWER_S = 3.0  # of a broker's port; librdkafka itself would try for 30 s before it says anything
 
 
@@ -61,10 +62,10 @@ def unnamed_services() -> list[str]:
 
 
 def log_reach_ms(config: "Config") -> int:
-    """How far back the log must reach for a restore: the longest lateness + the largest window + the skew."""
-    lateness = max((event.lateness_ms for event in config.catalogue.events), default=0)
-    window = max((meter.window_ms for meter in config.catalogue.meters), default=0)
-    return lateness + window + config.settings.processing.skew_ms
+    """How far back the log must reach for a restore: the longest lateness + a day + the skew. A day is the largest
+    window there is, and the numbers of a source are kept by the day whatever the windows."""
+    lateness: int = max((event.lateness_ms for event in config.catalogue.events), default=0)
+    return lateness + _DAY_MS + config.settings.processing.skew_ms
 
 
 def check_broker(kafka: "Kafka") -> None:

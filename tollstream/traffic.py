@@ -37,6 +37,7 @@ def generate(
     late: float = 0.005,
     malformed: float = 0.001,
     unmetered: float = 0.001,
+    sequenced: float = 0.0,
     base_time: str | None = None,
     span: str = "6h",
     lateness: str = "24h",
@@ -69,6 +70,8 @@ def generate(
         Share of lines that are no valid event.
     unmetered
         Share of events of a type that no meter takes.
+    sequenced
+        Share of subjects whose events are known by a number of their source, instead of their id.
     base_time
         The instant that the traffic is made for, RFC 3339; default: now. Emit it soon after, or all of it is late.
     span
@@ -90,6 +93,7 @@ def generate(
         late=late,
         malformed=malformed,
         unmetered=unmetered,
+        sequenced=sequenced,
         span=length(span, "--span"),
         lateness=length(lateness, "--lateness"),
     )

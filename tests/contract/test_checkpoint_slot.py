@@ -14,7 +14,7 @@ from processors.meter import Ledger
 from processors.partials import DamagedError
 from processors.state import FencedError, OlderCatalogueError, RedisSlot, Slot, connect
 from sinks.errors import Retryable
-from tests.simulation.fakes import FakeSlot, SlotStore
+from tests.simulation.slots import FakeSlot, SlotStore
 
 
 class Setup:
@@ -68,6 +68,20 @@ def test_a_new_owner_finds_what_the_last_one_wrote(there: Setup) -> None:
     found = there.slot().claim(1)
     assert found == second().head
     assert slot.load(found).chunks == {"state:0": b"firstsecond", "ids:9:0": b"i" * 32}
+
+
+def test_numbers_are_written_loaded_and_cleared_like_the_rest(there: Setup) -> None:
+    slot = owned(there)
+    numbered = head(8, {0: 5})
+    numbered.manifest.sequences[2] = 7
+    slot.write(Checkpoint(5, numbered, [Write("seq:2", 0, b"numbers")], ["ids:9:0"]))
+    found = there.slot().claim(1)
+    assert found == numbered
+    owner = there.slot()
+    owner.claim(1)
+    assert owner.load(found).chunks == {"state:0": b"first", "seq:2": b"numbers"}
+    owner.clear(found)
+    assert there.names() == {"head"}
 
 
 def test_every_claim_has_its_own_token(there: Setup) -> None:

@@ -20,7 +20,7 @@ from sinks.totals import rated_period, top_accounts
 
 VIEWS = {
     *("usage_partials", "usage_windows", "usage_hourly", "usage_daily", "rated_usage", "spend_daily"),
-    *("ledger_current", "late_events", "dead_letters", "catalogue"),
+    *("ledger_current", "late_events", "dead_letters", "admissions", "catalogue"),
 }
 JANUARY = date(2026, 1, 1)
 
@@ -41,7 +41,13 @@ def columns(kind: Any, rows: list[dict[str, Any]]) -> Any:
 def usage_row(**changed: Any) -> dict[str, Any]:
     zero = dict.fromkeys(UsageRows.__struct_fields__, 0)
     texts = {"meter": "requests", "aggregation": "sum", "subject": "zone-1", "dims": "{}", "account": "acme"}
-    places = {"topic": "topic-id", "window_end_ms": 3_600_000, "events": 1, "members": []}
+    places = {
+        "topic": "topic-id",
+        "window_end_ms": 3_600_000,
+        "events": 1,
+        "members": [],
+        "samples": np.empty((0, 4), np.uint64),
+    }
     return zero | texts | places | changed
 
 
@@ -54,14 +60,22 @@ def rated_row(**changed: Any) -> dict[str, Any]:
         "meter": "requests",
         "currency": "USD",
     }
-    days = {"period_start": JANUARY, "segment_start": JANUARY, "day": JANUARY, "opening": 0, "unrated_reason": ""}
+    days = {
+        "period_start": JANUARY,
+        "segment_start": JANUARY,
+        "day": JANUARY,
+        "opening": 0,
+        "part": "",
+        "unrated_reason": "",
+    }
     numbers = {"quantity": Decimal(1), "quantity_total": Decimal(1), "amount": Decimal(1), "plan_version": 1}
     return texts | days | numbers | {"generation": 1, "version": 1} | changed
 
 
 def ledger_row(offset: int, late: int = 0) -> dict[str, Any]:
     counts = {"consumed": offset, "accepted": offset - 1, "duplicate": 1, "late": late, "invalid": 0, "unmetered": 0}
-    return {"topic": "topic-id", "partition": 0, "offset": offset, "clock_ms": 1_700_000_000_123, **counts}
+    archive = {"admitted": 0, "lateness_max_ms": 7_200_000, "archived_since_ms": 0}
+    return {"topic": "topic-id", "partition": 0, "offset": offset, "clock_ms": 1_700_000_000_123, **counts, **archive}
 
 
 def letter_row(**changed: Any) -> dict[str, Any]:
@@ -188,7 +202,7 @@ def test_a_batch_without_rows_does_nothing(settings: Any) -> None:
 
 def test_what_no_retry_mends_is_raised_as_it_is(settings: Any) -> None:
     sink = ClickHouseSink(settings)
-    with pytest.raises(DatabaseError, match="known_aggregation"):
+    with pytest.raises(DatabaseError, match="aggregation_known"):
         sink.insert_usage(columns(UsageRows, [usage_row(aggregation="median")]))
     connect(settings).command(f"DROP TABLE {settings.database}.ledger_rows SYNC")
     with pytest.raises(DatabaseError, match="ledger_rows"):
@@ -201,3 +215,23 @@ def test_a_server_that_is_away_is_retryable() -> None:
         ClickHouseSink(away).insert_ledger(columns(LedgerRows, [ledger_row(1)]))
     assert caught.value.retry_after_ms > 0
     assert "secret" not in str(caught.value)
+
+
+def test_gauge_samples_arrive_whole_and_show_the_last_reading(settings: SimpleNamespace) -> None:
+    """Times before 1970 and negative values are two's complement on their way."""
+    readings = [(1_000, 7, 2**64 - 1, 5), (-2_000, 2**63, 0, -3), (1_000, 8, 0, 6)]
+    samples = np.array([[at % 2**64, high, low, value % 2**64] for at, high, low, value in readings], np.uint64)
+    last = {"latest_time_us": 1_000, "latest_id_hi": 8, "latest_value": 6, "precision": 1}
+    rows = [
+        usage_row(meter="stored", aggregation="gauge", offset=1, **last),
+        usage_row(meter="stored", aggregation="gauge", chunk=1, offset=1, events=0, samples=samples, precision=1),
+    ]
+    sink = ClickHouseSink(settings)
+    sink.migrate()  # again: every statement may be repeated
+    sink.insert_usage(columns(UsageRows, rows))
+    with reader(settings) as client:
+        found = client.query("SELECT readings FROM usage_partials WHERE chunk = 1").result_rows[0][0]
+        assert [tuple(one.values()) if isinstance(one, dict) else tuple(one) for one in found] == [
+            (at, (high << 64) + low, value * 10**11) for at, high, low, value in readings
+        ]
+        assert client.query("SELECT quantity, events FROM usage_windows").result_rows == [(Decimal("0.6"), 1)]

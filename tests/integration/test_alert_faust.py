@@ -96,6 +96,7 @@ def publish(settings: Settings, *rows: tuple[str, str, str, int]) -> None:
             segment_start=NOVEMBER,
             day=NOVEMBER,
             opening=False,
+            part="",
             quantity=Decimal(1),
             quantity_total=Decimal(1),
             amount=total,

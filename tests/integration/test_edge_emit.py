@@ -1,6 +1,8 @@
 """The emitter against a real broker, which the tests start and stop themselves."""
 
+import contextlib
 import json
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -221,4 +223,58 @@ def test_a_broker_that_dies_is_an_error_and_never_an_acknowledgement() -> None:
             emitter.emit_lines([b'{"subject":"a"}'] * 10)
         assert emitter.acknowledged == 1
     finally:
+        stop_broker(broker)
+
+
+def numbers(bootstrap: str, topic: str, format: Format = "json") -> dict[tuple[str, int], list[Any]]:
+    """Numbered events by source and number, in order of the log."""
+    found: dict[tuple[str, int], list[Any]] = {}
+    for message in read_topic(bootstrap, topic):
+        for event in events_of(message, format):
+            if "sequence" in event:
+                assert event["source"].endswith(f".{message.partition()}")
+                found.setdefault((event["source"], int(event["sequence"])), []).append(event)
+    return found
+
+
+@pytest.mark.parametrize(("batch", "format"), [(1, "json"), (50, "json"), (50, "msgpack")])
+def test_a_numbered_emitter_leaves_no_gap_and_uses_no_number_twice(
+    bootstrap: str, topic: str, batch: int, format: Format
+) -> None:
+    lines = [b'{"id":"%d","source":"s%d","subject":"zone-%d"}' % (i, i % 3, i % 40) for i in range(3_000)]
+    with Emitter(bootstrap, topic, numbered=True) as emitter:
+        emitter.emit_lines(lines, batch, format)
+        emitter.emit_lines(lines[:500], batch, format)
+    found = numbers(bootstrap, topic, format)
+    assert all(len(events) == 1 for events in found.values())
+    assert len(found) == 3_500
+    for source in {source for source, _ in found}:
+        counted = [number for of, number in found if of == source]
+        assert counted == list(range(len(counted)))
+
+
+def test_a_numbered_emitter_resends_the_same_bytes_to_the_same_partition() -> None:
+    """I8: what timed out may have arrived all the same; sent again, it is the same event."""
+    broker, address = start_broker()
+    lines = [b'{"id":"%d","source":"s","subject":"zone-%d"}' % (i, i % 40) for i in range(400)]
+    try:
+        topic = make_topic(address, "stalled")
+        with Emitter(address, topic, delivery_timeout_ms=1_000, numbered=True) as emitter:
+            emitter.emit_lines(lines[:100])
+            broker.send_signal(signal.SIGSTOP)
+            with pytest.raises(EmitError, match="resend"):
+                emitter.emit_lines(lines[100:], batch=7)
+            with pytest.raises(EmitError, match="resend"):
+                emitter.resend()
+            broker.send_signal(signal.SIGCONT)
+            for _ in range(30):  # it may be slow to come back
+                with contextlib.suppress(EmitError):
+                    emitter.resend()
+                    break
+        found = numbers(address, topic)
+        assert {event["id"] for events in found.values() for event in events} == {str(i) for i in range(400)}
+        assert len(found) == 400
+        assert all(event == events[0] for events in found.values() for event in events)
+    finally:
+        broker.send_signal(signal.SIGCONT)
         stop_broker(broker)

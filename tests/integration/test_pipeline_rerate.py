@@ -10,7 +10,7 @@ from pipeline import Pipeline
 from pipeline_traffic import BASE, CATALOGUE, DAY, REQUESTS, Traffic, check, check_rated, plan
 from pipeline_truth import Truth
 
-import processors.rate_stage
+import processors.services
 import processors.supervise
 from processors.worker import work
 from rating.contracts import Contract
@@ -101,7 +101,7 @@ def test_a_catalogue_published_during_a_run_is_followed(pipeline: Pipeline) -> N
 
 def keep_what_was_rated(*arguments: Any) -> None:
     """The broken variant: rows of an older catalogue stay."""
-    processors.rate_stage.rated_before = lambda *_: []
+    processors.services.rated_before = lambda *_: []
     work(*arguments)
 
 

@@ -9,11 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from config.catalogue import Catalogue, EventType, Meter, epoch_ms
+from config.catalogue import END_MS, Catalogue, EventType, Meter, epoch_ms
+from processors.meter import Batch
 from rating.contracts import Account, Contract
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, Package, PerUnit, Tier, Volume
+from tests.simulation.numbered import Numbers
 from tests.simulation.oracle import Fact, Message
 
 START = datetime(2026, 10, 31, 12, tzinfo=UTC)
@@ -66,10 +69,54 @@ CATALOGUE = Catalogue(
 )
 
 
+def _with(catalogue: Catalogue, **changed: Any) -> Catalogue:
+    return msgspec.structs.replace(catalogue, generation=catalogue.generation + 1, **changed)
+
+
+_PRO_2 = Plan(
+    "pro",
+    2,
+    "USD",
+    price=(
+        Graduated("r", "requests", (Tier(up_to="5", unit_amount="0.2"), Tier(unit_amount="0.01"))),
+        Package("hits-by-three", "hits", "3", "0.9"),
+        PerUnit("l", "load", "0.3"),
+    ),
+)
+_REPRICED = _with(CATALOGUE, plans=(_PRO, _PRO_2, _MAX, _FREE))
+_MOVED = _with(_REPRICED, default_plan=None, contracts=(Contract("acme", "max", datetime(2026, 10, 1, tzinfo=UTC)),))
+_METERED = _with(
+    CATALOGUE,
+    meters=(
+        *CATALOGUE.meters,
+        Meter("hits", 2, "a", "count", filter={"tier": ("x",)}, window="1d", from_=NOVEMBER),
+        Meter("high", 2, "b", "max", "v", window="15m", precision=3, allow_negative=True, from_=NOVEMBER),
+    ),
+)
+# Published in one of these orders in the midst of a run.
+HISTORIES = ((CATALOGUE,), (CATALOGUE, _REPRICED), (CATALOGUE, _REPRICED, _MOVED), (CATALOGUE, _METERED))
+
+
+def begins_ms(history: tuple[Catalogue, ...]) -> int:
+    """When the first meter that is new in a history begins: messages of then must wait for its catalogue."""
+    new = [meter.from_ms for meter in history[-1].meters if meter not in history[0].meters]
+    return min(new, default=END_MS)
+
+
+def batch_of(messages: list[Message]) -> Batch:
+    """A batch as the consumer hands it over."""
+    return Batch(
+        [message.value for message in messages],
+        np.array([message.offset for message in messages], np.int64),
+        np.array([message.timestamp_ms for message in messages], np.int64),
+    )
+
+
 def make_log(rng: random.Random, messages: int) -> list[Message]:
     """One partition's log."""
     log: list[Message] = []
     sent: list[tuple[Fact, dict[str, Any]]] = []
+    numbers = Numbers(rng)
     clock_ms, offset, serial = epoch_ms(START), rng.choice((0, 0, 3)), 0
     for _ in range(messages):
         clock_ms += _step_ms(rng)
@@ -83,7 +130,7 @@ def make_log(rng: random.Random, messages: int) -> list[Message]:
                     events.append(rng.choice(sent[-15:] if rng.random() < 0.7 else sent))
                     continue
                 serial += 1
-                events.append(_event(rng, serial, timestamp_ms))
+                events.append(numbers.stamp(*_event(rng, serial, timestamp_ms)))
                 if events[-1][0].readable:
                     sent.append(events[-1])
             value = _encoded(rng, [body for _, body in events])

@@ -28,6 +28,7 @@ class Fact(NamedTuple):
     subject: str = ""
     time_us: int = 0
     data: Mapping[str, Any] = MappingProxyType({})
+    sequence: int | None = None  # known by it, with its source, instead of its id
 
 
 class Message(NamedTuple):
@@ -57,10 +58,11 @@ class Oracle:
     def __init__(self, catalogue: Catalogue, limits: Limits, skew_ms: int) -> None:
         self.catalogue, self.limits, self.skew_ms = catalogue, limits, skew_ms
         self.clock_ms = BEGIN_MS
-        self.seen: set[tuple[str, str, int]] = set()
+        self.seen: set[tuple[object, ...]] = set()
+        self.newest: dict[tuple[str, int], int] = {}  # (source, day) -> time of its newest numbered event, in ms
         self.states: dict[Key, State] = {}
         self.history: dict[Key, dict[int, State]] = {}  # by offset of the last message folded in
-        self.ledger: Counter[str] = Counter(consumed=0, **dict.fromkeys(VERDICTS, 0))
+        self.ledger: Counter[str] = Counter(consumed=0, admitted=0, **dict.fromkeys(VERDICTS, 0))
         self.ledgers: dict[int, dict[str, int]] = {0: dict(self.ledger)}  # by next offset
         self.letters: dict[tuple[int, int], str] = {}  # (offset, index) -> verdict
 
@@ -93,9 +95,16 @@ class Oracle:
         keys = [self._key(meter, fact) for meter in takers]
         if any(self._over(meter, key, fact) for meter, key in zip(takers, keys, strict=True)):
             return "invalid"
-        if (fact.source, fact.id, fact.time_us) in self.seen:
-            return "duplicate"
-        self.seen.add((fact.source, fact.id, fact.time_us))
+        identity: tuple[object, ...] = (fact.source, fact.id, fact.time_us)
+        source_day, time_ms = (fact.source, fact.time_us // 86_400_000_000), fact.time_us // 1000
+        if fact.sequence is not None:
+            identity = (*source_day, "number", fact.sequence)
+        if identity in self.seen:  # nothing that repeats an event is newer than all events of its source
+            newer = fact.sequence is not None and time_ms > self.newest[source_day]
+            return "invalid" if newer else "duplicate"
+        self.seen.add(identity)
+        if fact.sequence is not None:
+            self.newest[source_day] = max(self.newest.get(source_day, -1), time_ms)
         for meter, key in zip(takers, keys, strict=True):
             self.states[key] = self._grown(meter, self.states.get(key, State()), fact, message.offset)
             touched.add(key)

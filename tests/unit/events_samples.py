@@ -98,6 +98,7 @@ def row_of(decoded: Decoded, row: int) -> dict[str, Any]:
         "kind": kind,
         "time_us": int(decoded.time_us[row]),
         "digest": decoded.digest[row].tolist(),
+        "sequence": int(decoded.sequence[row]),
         "reason": [refusal.reason for refusal in decoded.refusals if refusal.row == row],
     }
     if kind >= 0:

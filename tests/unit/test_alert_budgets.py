@@ -40,6 +40,7 @@ def rated(
         segment_start=segment or period,
         day=period,
         opening=False,
+        part="",
         quantity=Decimal(1),
         quantity_total=Decimal(1),
         amount=total,

@@ -16,7 +16,7 @@ from processors.budgets import Alert, Budgets
 
 VALUE = (
     b'{"account":"acme","plan":"pro","plan_version":1,"price":"base","model":"flat","meter":"","currency":"USD",'
-    b'"period_start":"2026-11-01","segment_start":"2026-11-01","day":"2026-11-01","opening":true,"quantity":"0",'
+    b'"period_start":"2026-11-01","segment_start":"2026-11-01","day":"2026-11-01","opening":true,"part":"","quantity":"0",'
     b'"quantity_total":"0","amount":"101","amount_total":"101","unrated_reason":"","generation":1,"version":0}'
 )
 

@@ -135,7 +135,7 @@ CASES: Iterable[tuple[str, str]] = [
     (EVENT + METER + PLAN + PER_UNIT + PER_UNIT, 'plan[0].price[1].id: "p" is already at a.toml: plan[0].price[0]'),
     (
         PLAN + PRICE,
-        'plan[0].price[0].model: is required; there is "flat", "graduated", "package", "per_unit", "volume"',
+        'plan[0].price[0].model: is required; there is "block_graduated", "block_volume", "capacity", "dynamic", ',
     ),
     (PLAN + PRICE + 'model = "volumes"', 'plan[0].price[0].model: is unknown; did you mean "volume"?'),
     (
@@ -161,6 +161,10 @@ CASES: Iterable[tuple[str, str]] = [
     (tiers('up_to = "0"', ""), "plan[0].price[0].tiers[0].up_to: must be above 0"),
     (tiers("up_to = 5.5", ""), "plan[0].price[0].tiers[0].up_to: is a TOML float"),
     ('default_plan = "por"\n' + PLAN, 'default_plan: no [[plan]] has the id "por"; did you mean "pro"?'),
+    (
+        'default_plan = "pro"\n' + PLAN + "from = 2026-01-01T05:00:00Z",
+        "plan[0].from: must be midnight UTC, since the default plan is priced by days",
+    ),
     # accounts and contracts
     (ACCOUNT + ACCOUNT, 'account[1].id: "acme" is already at a.toml: account[0] with the same `from`'),
     (
@@ -172,12 +176,12 @@ CASES: Iterable[tuple[str, str]] = [
         'account[1].subjects[0]: "z" is already mapped by a.toml: account[0] from the same instant',
     ),
     (ACCOUNT + 'subjects = ["z", "z"]', 'account[0].subjects[1]: "z" is already mapped by a.toml: account[0] from'),
-    (CONTRACT, 'contract[0].plan: no [[plan]] has the id "pro"'),
-    (PLAN + CONTRACT.replace("T00", "T01"), "contract[0].from: must be midnight UTC, since days are what is priced"),
+    (CONTRACT, "contract[0].plan: there is no plan 'pro'"),
+    (PLAN + CONTRACT.replace('"pro"', '"por"'), "contract[0].plan: there is no plan 'por'; did you mean 'pro'?"),
     (PLAN + CONTRACT + "to = 2026-01-01T00:00:00Z", "contract[0].to: must be after `from`, 2026-01-01T00:00:00Z"),
     (
         PLAN + CONTRACT + CONTRACT.replace("2026-01", "2026-03"),
-        "contract[1].from: overlaps a.toml: contract[0] of the same account, which is on one plan at a time; "
+        "contract[1].from: overlaps a.toml: contract[0] of the same account, which has one contract at a time; "
         'end that one with to = "2026-03-01T00:00:00Z" or earlier',
     ),
     # budgets

@@ -158,12 +158,20 @@ def test_the_format_on_the_topic_stays() -> None:
         ),
         (
             b"1/plan/pro/1",
+            b'{"id":"pro","version":1,"currency":"USD","price":[{"model":"flat","id":"base","amount":"5"}]}',
+        ),
+        (b"1/account/acme/always/0", b'{"id":"acme","subjects":["z"]}'),
+    ]
+    assert encode(catalogue) == [*records, head_over(records)]
+    records[-2:] = [
+        (
+            b"1/plan/pro/1",
             b'{"id":"pro","version":1,"currency":"USD","period":"month",'
             b'"price":[{"model":"flat","id":"base","amount":"5"}]}',
         ),
         (b"1/account/acme/always/0", b'{"id":"acme","subjects":["z"],"from":null}'),
     ]
-    assert encode(catalogue) == [*records, head_over(records)]
+    assert decode([*records, head_over(records)]) == catalogue, "as it was written before plans had an instant"
 
 
 @pytest.mark.parametrize(

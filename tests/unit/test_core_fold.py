@@ -16,10 +16,9 @@ from processors.events import Decoder
 from processors.limits import refused_by
 from processors.meter import Batch, Letter, PartitionState
 from processors.outputs import WindowRow, unpublished_rows
-from tests.simulation.fakes import FakeSlot, SlotStore
-from tests.simulation.logs import CATALOGUE, SKEW_MS, make_log
+from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 from tests.simulation.oracle import Message, Oracle
-from tests.simulation.simulate import batch_of
+from tests.simulation.slots import FakeSlot, SlotStore
 from tests.simulation.verdict import row_faults
 
 SEED = st.integers(0, 10**6)

@@ -19,7 +19,7 @@ from processors.outputs import Released
 from processors.owner import LogTooShortError, Mark, Owner
 from processors.state import FencedError, OlderCatalogueError
 from sinks.errors import Retryable
-from tests.simulation.fakes import FakeSlot, SlotStore
+from tests.simulation.slots import FakeSlot, SlotStore
 
 HOUR_MS = 3_600_000
 MIDNIGHT_MS = 1_793_577_600_000  # 2026-11-02

@@ -16,9 +16,8 @@ from processors.meter import PartitionState
 from processors.outputs import WindowRow, changed_rows
 from processors.rate import RatedRow, Rater
 from rating.numbers import shown
-from tests.simulation.logs import CATALOGUE, SKEW_MS, make_log
+from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 from tests.simulation.oracle import Oracle, rated
-from tests.simulation.simulate import batch_of
 
 SEED = st.integers(0, 10**6)
 runs = settings(max_examples=25, deadline=None)

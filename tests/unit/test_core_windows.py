@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.partials import DamagedError, PartialTable
+from processors.samples import sample_rows
 from processors.windows import Selection, window_start_ms
 
 HOUR_MS = 3_600_000
-AGGREGATIONS = ["count", "sum", "avg", "min", "max", "latest", "unique"]
+AGGREGATIONS = ["count", "sum", "avg", "min", "max", "latest", "unique", "gauge"]
 VALUE = st.one_of(st.integers(-3, 3), st.sampled_from([10**18, -(10**18), 2**32, -(2**32), 2**31, 2**32 - 1]))
 EVENT = st.tuples(
     st.sampled_from([("a",), ("a", "x"), ("b", ""), ("b", "é")]),
@@ -29,17 +30,22 @@ BATCHES = st.lists(st.lists(EVENT, min_size=1, max_size=25), max_size=5)
 few = settings(max_examples=30, deadline=None)  # of each aggregation
 
 
-def selection(events: list[Any], first_offset: int) -> Selection:
+def selection(aggregation: str, events: list[Any], first_offset: int) -> Selection:
     """Every two events share a message."""
     time_us = np.array([(window * HOUR_MS + ms) * 1000 for _, window, ms, *_ in events], np.int64)
+    digest = np.array([event[3] for event in events], np.uint64).reshape(-1, 2)
+    value = np.array([event[4] for event in events], np.int64)
+    member = np.array([(event[5], 7) for event in events], np.uint64).reshape(-1, 2)
+    if aggregation == "gauge":
+        member = sample_rows(time_us, digest, value)
     return Selection(
         series=[event[0] for event in events],
         window=window_start_ms(time_us, HOUR_MS),
         offset=first_offset + np.arange(len(events)) // 2,
         time_us=time_us,
-        digest=np.array([event[3] for event in events], np.uint64).reshape(-1, 2),
-        value=np.array([event[4] for event in events], np.int64),
-        member=np.array([(event[5], 7) for event in events], np.uint64).reshape(-1, 2),
+        digest=digest,
+        value=value,
+        member=member,
     )
 
 
@@ -61,7 +67,16 @@ def _state(aggregation: str, events: list[Any]) -> Any:
         "max": lambda: max(values),
         "latest": lambda: max((event[2], event[3]) for event in events),
         "unique": lambda: list(dict.fromkeys(event[5] for event in events)),
+        "gauge": lambda: (max((event[2], event[3]) for event in events), _readings(events)),
     }[aggregation]()
+
+
+def _readings(events: list[Any]) -> list[Any]:
+    """Of events of one identity the first counts: here identities hold no time, as those of the decoder do."""
+    first: dict[Any, Any] = {}
+    for event in events:
+        first.setdefault(event[3], (event[2], event[3], event[4]))
+    return list(first.values())
 
 
 def held(table: PartialTable) -> dict[Any, Any]:
@@ -74,6 +89,13 @@ def held(table: PartialTable) -> dict[Any, Any]:
             state: Any = numbers["sum_hi"] * 2**32 + numbers["sum_lo"]
         elif table.aggregation == "latest":
             state = (numbers["time_us"] // 1000 - window, (numbers["id_hi"], numbers["id_lo"]))
+        elif table.aggregation == "gauge":
+            last = (numbers["time_us"] // 1000 - window, (numbers["id_hi"], numbers["id_lo"]))
+            rows = table.sets[row].rows
+            times, values = rows[:, 0].view(np.int64) // 1000 - window, rows[:, 3].view(np.int64)
+            ids = [tuple(one) for one in rows[:, 1:3].tolist()]
+            state = (last, list(zip(times.tolist(), ids, values.tolist(), strict=True)))
+            assert numbers["members"] == len(rows)
         elif table.aggregation == "unique":
             state = table.sets[row].keys[:, 0].tolist()
             assert numbers["members"] == len(state)
@@ -89,7 +111,7 @@ def held(table: PartialTable) -> dict[Any, Any]:
 def test_batches_fold_to_what_one_event_at_a_time_comes_to(aggregation: str, batches: list[list[Any]]) -> None:
     table, folded, offset = PartialTable(aggregation, HOUR_MS), [], 0
     for batch in batches:
-        chosen = selection(batch, offset)
+        chosen = selection(aggregation, batch, offset)
         table.fold(chosen)
         folded += zip(batch, chosen.offset.tolist(), strict=True)
         offset += len(batch)
@@ -102,7 +124,7 @@ def test_the_latest_value_is_that_of_the_highest_time_and_identity() -> None:
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         table = PartialTable("latest", HOUR_MS)
         for at in order:
-            table.fold(selection([events[at]], 5))
+            table.fold(selection("latest", [events[at]], 5))
         assert table.column("value").tolist() == [20]
 
 
@@ -114,7 +136,7 @@ def test_what_is_packed_comes_back(aggregation: str, batches: list[list[Any]], e
     with mock.patch("processors.partials.CHUNK_MEMBERS", 3):
         table, frames, offset = PartialTable(aggregation, HOUR_MS), [], 0
         for number, batch in enumerate(batches):
-            table.fold(selection(batch, offset))
+            table.fold(selection(aggregation, batch, offset))
             offset += len(batch)
             packed = msgspec.msgpack.decode(msgspec.msgpack.encode(table.pack(table.changed())))
             if data.draw(st.booleans()) or number == len(batches) - 1:
@@ -129,7 +151,7 @@ def test_what_is_packed_comes_back(aggregation: str, batches: list[list[Any]], e
         assert copy.combinations == table.combinations
         assert not len(copy.changed())
         copy.settle()
-        more = selection([(("a",), 0, 2, (3, 3), 1, 12), (("new",), 9, 2, (3, 3), 1, 11)], offset)
+        more = selection(aggregation, [(("a",), 0, 2, (3, 3), 1, 12), (("new",), 9, 2, (3, 3), 1, 11)], offset)
         for one in (table, copy):
             one.fold(more)
         assert copy.pack(copy.changed()) == table.pack(table.changed())
@@ -143,7 +165,7 @@ def test_a_compacted_table_keeps_what_is_open_or_unacknowledged(
 ) -> None:
     table, offset = PartialTable(aggregation, HOUR_MS), 0
     for batch in batches:
-        table.fold(selection(batch, offset))
+        table.fold(selection(aggregation, batch, offset))
         offset += len(batch)
     whole = held(table)
     kept = table.without(table.closed(before_ms, published))
@@ -158,7 +180,7 @@ def test_a_compacted_table_keeps_what_is_open_or_unacknowledged(
 
 def test_i2_a_closed_window_leaves_only_when_it_is_acknowledged() -> None:
     table = PartialTable("count", HOUR_MS)
-    table.fold(selection([(("a",), 0, 0, (1, 1), 1, 1)], 5))
+    table.fold(selection("count", [(("a",), 0, 0, (1, 1), 1, 1)], 5))
     assert table.closed(HOUR_MS, 6).tolist() == [True]
     assert table.closed(HOUR_MS, 5).tolist() == [False], "nobody has acknowledged it"
     assert table.closed(HOUR_MS - 1, 6).tolist() == [False], "it is open still"
@@ -167,7 +189,7 @@ def test_i2_a_closed_window_leaves_only_when_it_is_acknowledged() -> None:
 def test_a_frame_out_of_order_is_damaged() -> None:
     table, frames = PartialTable("unique", HOUR_MS), []
     for offset, name in enumerate("ab"):
-        table.fold(selection([((name,), 0, 0, (1, 1), 1, 1)], offset))
+        table.fold(selection("unique", [((name,), 0, 0, (1, 1), 1, 1)], offset))
         frames.append(table.pack(table.changed()))
         table.settle()
     with pytest.raises(DamagedError):

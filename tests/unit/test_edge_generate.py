@@ -38,6 +38,52 @@ def test_the_truth_equals_a_naive_recount_of_the_lines(traffic: tuple[list[bytes
     assert totals == counted.totals
 
 
+@pytest.fixture(scope="module")
+def mixed() -> tuple[list[bytes], dict[str, Any]]:
+    return lines_of(msgspec.structs.replace(SHAPE, sequenced=0.5))
+
+
+def test_the_truth_of_traffic_with_and_without_numbers_equals_the_recount(
+    mixed: tuple[list[bytes], dict[str, Any]],
+) -> None:
+    lines, known = mixed
+    assert recount(lines, NOW, SHAPE.lateness).ledger == known["ledger"]
+
+
+def test_numbers_come_late_or_never_on_the_partition_of_their_source(
+    mixed: tuple[list[bytes], dict[str, Any]],
+) -> None:
+    numbers: dict[str, list[int]] = {}
+    subjects: dict[str, set[str]] = {}
+    seen: set[bytes] = set()
+    for line in mixed[0]:
+        if line in seen:
+            continue
+        seen.add(line)
+        try:
+            event = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # broken on purpose
+        if "sequence" in event:
+            numbers.setdefault(event["source"], []).append(int(event["sequence"]))
+            subjects.setdefault(event["source"], set()).add(event.get("subject", "none"))
+    assert 100 < len(numbers) < 200
+    assert 10_000 < mixed[1]["numbered"] < 50_000
+    assert all(len(found - {"none"}) <= 1 for found in subjects.values())
+    assert all(len(found) == len(set(found)) for found in numbers.values())
+    assert sum(found != sorted(found) for found in numbers.values()) > 50
+    assert sum(max(found) >= len(found) for found in numbers.values()) > 20
+
+
+def test_numbers_change_no_other_line() -> None:
+    """Ids say which shape they are of; all else of the lines without numbers is as it was."""
+    small = msgspec.structs.replace(SHAPE, events=3_000, malformed=0)
+    plain, mixed = lines_of(small)[0], lines_of(msgspec.structs.replace(small, sequenced=0.5))[0]
+    others = [(one, other) for one, other in zip(plain, mixed, strict=True) if b"sequence" not in other]
+    assert 500 < len(others) < 2_500
+    assert all(one[40:] == other[40:] for one, other in others)
+
+
 def test_every_share_is_met_exactly_and_the_ledger_balances(traffic: tuple[list[bytes], dict[str, Any]]) -> None:
     lines, known = traffic
     assert len(lines) == SHAPE.events

@@ -16,6 +16,7 @@ from processors.decode_columns import digest_array, digests, with_instant
 from processors.decode_shapes import compile_shapes
 from processors.decode_split import form_of
 from processors.events import INVALID, UNMETERED, Decoded, Decoder
+from processors.sequences import identities
 
 CAREFUL = CarefulDecoder(compile_shapes(CATALOGUE), Limits(), SKEW_MS)
 
@@ -60,6 +61,12 @@ TIMES = st.sampled_from(
         "",
     ]
 )
+SEQUENCE_TYPES = st.sampled_from(["tollstream"] * 4 + ["Integer", "", None, 7, ["tollstream"], "tollstream "])
+SEQUENCES = (
+    st.integers(0, 2**63 - 1).map(str)
+    | st.sampled_from(["0", "00", "07", "-1", "+1", " 1", "1 ", "1.0", "1e3", "", "\u0661", "x", "1_0", "0x1", "\x00"])
+    | st.sampled_from([str(2**63 - 1), str(2**63), "9" * 19, "9" * 20, "1" * 5000, 7, 1.5, None, [], {"a": "1"}])
+)
 PATHS = {
     "traffic": ["bytes", "zone", "tier", "meta", "meta.region", "meta.ms", "status", "units", "units_old", "unit kind"],
     "odd": ["a", "a.b", "c"],
@@ -89,6 +96,10 @@ def events(draw: st.DrawFn, form: str) -> dict[str, Any]:
     found = event(event_type, data=data)
     if draw(st.integers(0, 4)) == 0:
         found["time"] = draw(TIMES)
+    if draw(st.integers(0, 2)) == 0:
+        found |= {"sequencetype": draw(SEQUENCE_TYPES), "sequence": draw(SEQUENCES)}
+        if draw(st.integers(0, 5)) == 0:
+            del found[draw(st.sampled_from(["sequencetype", "sequence"]))]
     if draw(st.integers(0, 6)) == 0:
         name = draw(st.sampled_from(["id", "source", "subject", "type", "specversion", "data", "time"]))
         found[name] = draw(SCALARS)
@@ -106,12 +117,15 @@ def judged(message: bytes, form: str) -> dict[str, Any]:
     try:
         found = CAREFUL.judge(message, form, RECORD_MS)  # type: ignore[arg-type]
     except RefusedError as error:
-        return {"kind": INVALID, "time_us": 0, "digest": [0, 0], "reason": [str(error)]}
-    identity = digest_array(digests([f"{found.source}\x1f{found.id}"]))
+        return {"kind": INVALID, "time_us": 0, "digest": [0, 0], "sequence": -1, "reason": [str(error)]}
+    identity = with_instant(digest_array(digests([f"{found.source}\x1f{found.id}"])), np.array([found.time_us]))
+    if found.sequence is not None:
+        identity = identities(digest_array(digests([found.source])), np.array([found.sequence]))
     said: dict[str, Any] = {
         "kind": found.kind,
         "time_us": found.time_us,
-        "digest": with_instant(identity, np.array([found.time_us]))[0].tolist(),
+        "digest": identity[0].tolist(),
+        "sequence": -1 if found.sequence is None else found.sequence,
         "reason": [],
     }
     if found.kind == UNMETERED:

@@ -112,8 +112,8 @@ def test_a_struct_names_all_its_faults_at_once() -> None:
         ({"price": [{"model": "flat", "id": "a", "amount": "1"}] * 2}, "'a' is used twice"),
         ({"price": [{"model": "flat", "id": "a", "amount": "1", "meter": "m"}]}, "unknown field `meter`"),
         ({"price": [{"model": "stairs", "id": "a"}]}, "Invalid value 'stairs'"),
-        ({"price": [{"model": "package", "id": "a", "meter": "m", "package_size": 0, "amount": 1}]}, "above zero"),
-        ({"price": [{"model": "package", "id": "a", "meter": "m", "package_size": "-5", "amount": 1}]}, "above zero"),
+        ({"price": [{"model": "package", "id": "a", "meter": "m", "package_size": 0, "amount": 1}]}, "above 0"),
+        ({"price": [{"model": "package", "id": "a", "meter": "m", "package_size": "-5", "amount": 1}]}, "above 0"),
     ],
 )
 def test_a_wrong_plan_is_refused_saying_why(changes: dict[str, object], message: str) -> None:
@@ -125,13 +125,13 @@ def test_a_wrong_plan_is_refused_saying_why(changes: dict[str, object], message:
     ("bounds", "message"),
     [
         ([], "at least one"),
-        ([10], r"tiers\[0\].up_to: leave it out"),
-        ([10, 10, None], r"tiers\[1\].up_to: 10 must be above 10"),
-        ([10, 5, None], r"tiers\[1\].up_to: 5 must be above 10"),
-        ([0, None], r"tiers\[0\].up_to: 0 must be above 0"),
-        ([-1, None], r"tiers\[0\].up_to: -1 must be above 0"),
-        ([None, None], r"tiers\[0\].up_to: is missing"),
-        ([None, 5], r"tiers\[0\].up_to: is missing.*; tiers\[1\].up_to: leave it out"),
+        ([10], r"tiers\[0\].up_to: must be left out"),
+        ([10, 10, None], r"tiers\[1\].up_to: must be above 10"),
+        ([10, 5, None], r"tiers\[1\].up_to: must be above 10"),
+        ([0, None], r"tiers\[0\].up_to: must be above 0"),
+        ([-1, None], r"tiers\[0\].up_to: must be above 0"),
+        ([None, None], r"tiers\[0\].up_to: is required in every tier but the last"),
+        ([None, 5], r"tiers\[0\].up_to: is required.*; tiers\[1\].up_to: must be left out"),
     ],
 )
 def test_tiers_that_do_not_ascend_to_one_open_end_are_refused(bounds: list[int | None], message: str) -> None:

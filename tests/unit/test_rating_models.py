@@ -78,7 +78,10 @@ def test_the_explanation_goes_tier_by_tier() -> None:
         "tier 2: all units, total above 10 up to 20",
         "tier 2: flat",
     ]
-    assert [(step.step, step.quantity) for step in explain(PACKAGE, Decimal(1001))] == [("packages of 1000", 2)]
+    assert [(step.step, step.quantity) for step in explain(PACKAGE, Decimal(1001))] == [
+        ("blocks of 1000, a begun one is whole", 2),
+        ("units", 2),
+    ]
 
 
 def test_amounts_far_beyond_twenty_eight_digits_stay_exact() -> None:

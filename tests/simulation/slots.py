@@ -1,10 +1,10 @@
-"""Services in memory, with switches for their faults: the hash slot of a partition, versioned tables, topics."""
+"""Redis: the hash slot of a partition in memory, with the semantics of its scripts, and switches for its faults."""
 
 from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,10 +34,12 @@ class Contents(NamedTuple):
 class SlotStore:
     """The server's side: survives its clients. `history` is what a rollback can go back to."""
 
-    def __init__(self, *, fenced: bool = True, compares: bool = True) -> None:
+    fenced = compares = True  # False: a script that does not check the token, the offset and lengths
+
+    def __init__(self) -> None:
         self.now = Contents({}, {})
         self.history: list[Contents] = []
-        self.fenced, self.compares = fenced, compares  # False: broken variants
+        self.faults: list[str] = []  # writes that must not be
 
     def changing(self) -> Contents:
         self.history = [*self.history[-19:], self.now.copy()]
@@ -74,8 +76,10 @@ class FakeSlot:
         rng: random.Random,
         fault: Callable[[str], str] = lambda call: "",
         later: Callable[[Callable[[], object]], None] = lambda write: None,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
-        self.store, self.rng, self.fault, self.later = store, rng, fault, later
+        """`between` is called between two commands of one call."""
+        self.store, self.rng, self.fault, self.later, self.between = store, rng, fault, later, between
         self.token = b""
 
     def claim(self, generation: int) -> Head | None:
@@ -89,13 +93,13 @@ class FakeSlot:
         return _DECODE(now.fields["body"]) if "body" in now.fields else None
 
     def load(self, head: Head) -> Snapshot:
-        chunks = self.store.now.chunks
-        return self._call(
-            "load",
-            lambda: Snapshot(
-                head, {name: chunks.get(name, b"")[:size] for name, size in head.manifest.chunks().items()}
-            ),
-        )
+        """Chunk by chunk, as the real one: others may write between."""
+        return self._call("load", lambda: Snapshot(head, dict(self._read(head))))
+
+    def _read(self, head: Head) -> Iterator[tuple[str, bytes]]:
+        for name, size in head.manifest.chunks().items():
+            yield name, self.store.now.chunks.get(name, b"")[:size]
+            self.between()
 
     def write(self, checkpoint: Checkpoint) -> None:
         now = copy.copy(self)  # with the token of now, for a write that arrives late
@@ -115,8 +119,12 @@ class FakeSlot:
                 return
             raise FencedError(f"moved:{there}")
         for one in checkpoint.writes:
-            if len(store.now.chunks.get(one.name, b"")) < one.at:
+            if store.compares and len(store.now.chunks.get(one.name, b"")) < one.at:
                 raise DamagedError(one.name)
+        if store.now.fields.get("token") != self.token:
+            store.faults.append("I3: a checkpoint of an owner that is none any more was taken")
+        if there is not None and head.offset < there:
+            store.faults.append(f"I4: a late checkpoint took the state back from offset {there} to {head.offset}")
         now = store.changing()
         for one in checkpoint.writes[:writes]:
             _set_range(now.chunks, one)
@@ -180,43 +188,3 @@ def _set_range(chunks: dict[str, bytes], write: Write) -> None:
     held = chunks.get(write.name, b"").ljust(write.at, b"\0")
     if write.data:
         chunks[write.name] = held[: write.at] + write.data + held[write.at + len(write.data) :]
-
-
-class VersionedTable:
-    """ClickHouse as read through its views: of rows with one key the highest version, on a tie the last inserted."""
-
-    def __init__(self) -> None:
-        self.rows: dict[Any, tuple[Any, Any]] = {}
-        self.faults: list[str] = []
-
-    def insert(self, key: Any, version: Any, row: Any) -> None:
-        held = self.rows.get(key)
-        if held is not None and held[0] == version and held[1] != row:
-            self.faults.append(f"{key} version {version} was {held[1]} and now is {row}")
-        if held is None or version >= held[0]:
-            self.rows[key] = (version, row)
-
-
-class Record(NamedTuple):
-    offset: int
-    key: bytes
-    value: Any
-
-
-class Topic:
-    """One partition of a compacted topic: compaction keeps the last record of a key, behind what was read lately."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.end = 0
-
-    def send(self, key: bytes, value: Any) -> None:
-        self.records.append(Record(self.end, key, value))
-        self.end += 1
-
-    def compact(self, below: int) -> None:
-        last = {record.key: record.offset for record in self.records}
-        self.records = [r for r in self.records if r.offset >= below or last[r.key] == r.offset]
-
-    def read(self, offset: int, most: int) -> list[Record]:
-        return [record for record in self.records if record.offset >= offset][:most]

@@ -1,0 +1,176 @@
+"""Two readings of one log agree: that of the processors, by columns, and that of the check, one event at a time."""
+
+import ast
+import random
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from events_samples import CATALOGUE, DAY_MS, RECORD_MS, SKEW_MS, event, to_json, to_msgpack, traffic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_events_bad_input import BAD_MESSAGES
+from test_events_paths_agree import JSON, PACKED, mangled
+from xxhash import xxh3_128_intdigest
+
+import reconcile
+from config.catalogue import BEGIN_MS, Catalogue, EventType, Meter
+from config.settings import Limits
+from processors.checkpoint import Recorder
+from processors.events import Decoder
+from processors.held import Held
+from processors.meter import Batch, Letter, PartitionState
+from reconcile.differences import Outcome
+from reconcile.reader import NotUnderstood
+from reconcile.recount import Recount
+from reconcile.redis_side import RedisSide, stored_row
+
+TIGHT = Limits(unique_max=3, dimension_sets_max=3, message_events_max=40)
+FORBIDDEN = {"processors", "edge", "tollstream", "stack", "demo", "benchmarks"}
+LOOKS_AT_REDIS = {"processors.held", "processors.state", "processors.partials"}
+
+LOOKERS = {"check.py", "partition.py", "redis_side.py"}
+
+Messages = list[tuple[int, bytes | None]]  # record timestamp in ms, value
+
+
+def processed(messages: Messages, limits: Limits, catalogue: Catalogue) -> tuple[PartitionState, list[Letter]]:
+    state = PartitionState(catalogue, limits, Decoder(catalogue, limits, SKEW_MS))
+    values, times = [value for _, value in messages], np.array([at for at, _ in messages], np.int64)
+    return state, state.fold(Batch(values, np.arange(len(messages)), times))
+
+
+def recounted(messages: Messages, limits: Limits, catalogue: Catalogue) -> Recount:
+    recount = Recount(catalogue, limits, SKEW_MS)
+    for offset, (at_ms, value) in enumerate(messages):
+        recount.fold(offset, at_ms, value)
+    return recount
+
+
+def check_agreement(messages: Messages, limits: Limits = TIGHT, catalogue: Catalogue = CATALOGUE) -> Recount:
+    state, letters = processed(messages, limits, catalogue)
+    recount = recounted(messages, limits, catalogue)
+    assert recount.ledger == msgspec.structs.asdict(state.ledger)
+    assert (recount.clock_ms, recount.offset) == (state.clock_ms, state.offset)
+    held = Held(Recorder(state, 2**26).checkpoint(0, 0).head, state)
+    assert {hour: ids for hour, ids in recount.hours.items() if ids} == held.hours()
+    mine = {(window, chunk): row for window, one in recount.states() for chunk, row in one.rows()}
+    assert mine == {((*one.key, one.series, one.start_ms), one.chunk): stored_row(one) for one in held.rows()}
+    outcome = Outcome()
+    RedisSide(outcome, catalogue, 0, recount, BEGIN_MS).compare_numbers(held.numbers())
+    assert not outcome.count
+    assert sorted((one.offset, one.index, one.late, one.raw) for one in recount.letters) == sorted(
+        (one.offset, one.index, one.verdict == "late", xxh3_128_intdigest(one.raw)) for one in letters
+    )
+    return recount
+
+
+@pytest.mark.parametrize("name", BAD_MESSAGES)
+def test_every_bad_message_is_refused_by_both(name: str) -> None:
+    recount = check_agreement([(RECORD_MS, BAD_MESSAGES[name][0])])
+    assert recount.ledger["invalid"] == recount.ledger["consumed"] > 0
+
+
+AT = st.integers(-2 * DAY_MS, DAY_MS).map(lambda moved: RECORD_MS + moved)
+VALUES = (
+    JSON | PACKED | mangled() | st.none() | st.lists(JSON, max_size=50).map(lambda them: b"[" + b",".join(them) + b"]")
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(AT | st.just(RECORD_MS), VALUES), min_size=1, max_size=25))
+def test_both_readings_of_any_log_agree(messages: Messages) -> None:
+    check_agreement(without_orders(messages))
+
+
+def without_orders(messages: Messages) -> Messages:
+    return [(at_ms, value) for at_ms, value in messages if not value or value[0]]
+
+
+def test_events_that_nest_too_deep_harm_no_neighbour() -> None:
+    deep = b'{"a":' + b"[" * 600 + b"]" * 600 + b"}"
+    deeper = b'{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    good, packed = to_json(event("pulse")), to_msgpack(event("pulse"))
+    for one in (deep, deeper):
+        check_agreement([(RECORD_MS, one), (RECORD_MS, b"[" + good + b", " + one + b"]")])
+    nested = b"\x81\xa1a" + b"\x91" * 5_000 + b"\xc0"
+    recount = check_agreement([(RECORD_MS, b"\x92" + packed + nested), (RECORD_MS, b"[" + deeper + b",{]")])
+    assert (recount.ledger["accepted"], recount.ledger["invalid"]) == (1, 2)
+
+
+def test_limits_of_a_window_refuse_the_same_events() -> None:
+    seats = [event("seat", id=f"e{n}", data={"user": {"id": f"u{n % 5}"}, "plan": f"p{n % 2}"}) for n in range(40)]
+    zones = [traffic(zone=f"z{n % 6}") | {"id": f"t{n}"} for n in range(40)]
+    recount = check_agreement([(RECORD_MS, to_json(seats)), (RECORD_MS, to_json(zones))])
+    assert recount.ledger["invalid"] > 10
+
+
+NUMBERED = Catalogue(
+    events=(EventType("pulse", DAY_MS), EventType("disk", DAY_MS)),
+    meters=(
+        Meter("pulses", 1, "pulse", "count"),
+        Meter("stored", 1, "disk", "gauge", "bytes", precision=2, allow_negative=True, dimensions=("tier",)),
+    ),
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_numbers_of_sources_and_readings_of_gauges_agree(seed: int) -> None:
+    rng = random.Random(seed)
+    messages: Messages = []
+    for place in range(400):
+        at_ms = RECORD_MS + place * 400_000  # across two days
+        time_ms = at_ms - rng.randrange(6) * 7_200_000
+        time = np.datetime64(time_ms, "ms").item().isoformat() + "Z"
+        data = {"bytes": f"{rng.randrange(-50, 500)}.{rng.randrange(100):02d}", "tier": rng.choice("ab")}
+        one = event(id=f"e{rng.randrange(250)}", source=f"s{rng.randrange(3)}", time=time, data=data)
+        one["type"] = rng.choice(["pulse", "disk"])
+        if rng.random() < 0.7:
+            odd = rng.random() < 0.05
+            one |= {
+                "sequencetype": "tollstream",
+                "sequence": rng.choice(["07", 7, "-1"]) if odd else str(rng.randrange(60)),
+            }
+        again = rng.choice(messages)[1] if messages and rng.random() < 0.1 else None
+        messages.append((at_ms, again or rng.choice([to_json, to_msgpack])(one)))
+    recount = check_agreement(messages, Limits(unique_max=20), NUMBERED)
+    assert min(recount.ledger[name] for name in ("accepted", "duplicate", "late", "invalid")) > 0
+    assert recount.days
+
+
+def test_memory_is_bounded_by_what_is_open() -> None:
+    recount = Recount(CATALOGUE, Limits(), SKEW_MS)
+    for hour in range(200):
+        at_ms = RECORD_MS + hour * 3_600_000
+        time = np.datetime64(at_ms, "ms").item().isoformat() + "Z"
+        recount.fold(hour, at_ms, to_json(event("pulse", id=f"e{hour}", time=time)))
+        for key in recount.windows:
+            for _ in recount.close(key):
+                pass
+    assert len(recount.hours) == 25
+    assert len(list(recount.states())) == 25
+
+
+def test_a_record_without_a_rule_stops_the_count_and_is_not_counted() -> None:
+    recount = Recount(CATALOGUE, Limits(), SKEW_MS)
+    with pytest.raises(NotUnderstood):
+        recount.fold(0, RECORD_MS, b"\x00{}")
+    assert recount.ledger["consumed"] == 0
+
+
+def test_nothing_of_the_processors_is_shared_but_what_reads_redis() -> None:
+    for path in sorted(Path(reconcile.__file__).parent.glob("*.py")):
+        for name in imports(path):
+            assert name.split(".")[0] not in FORBIDDEN or name in LOOKS_AT_REDIS, f"{path.name} imports {name}"
+            assert not name.startswith("processors") or path.name in LOOKERS, path.name
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+    return found
