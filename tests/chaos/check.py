@@ -34,7 +34,7 @@ class Checker:
     def __init__(self, settings: ClickHouse, traffic: Traffic, settle_s: float) -> None:
         self._settings, self._traffic, self._settle_s = settings, traffic, settle_s
         self._client: Client | None = None
-        self._trouble = ""
+        self.trouble = ""
 
     def recovered(self) -> float | None:
         """Seconds until all that was sent before this call is in ClickHouse, traffic running; None: it never was."""
@@ -54,7 +54,7 @@ class Checker:
             expected = Expected(truth)
             while found and time.monotonic() < until:
                 asked = self._ask(lambda client: list(compare(client, expected)))
-                found = [f"ClickHouse does not answer: {self._trouble}"] if asked is None else asked
+                found = [f"ClickHouse does not answer: {self.trouble}"] if asked is None else asked
                 if found:
                     time.sleep(_LOOK_S)
             return found
@@ -66,7 +66,7 @@ class Checker:
                 self._client = reader(self._settings)
             return question(self._client)
         except (Error, Retryable) as error:
-            self._client, self._trouble = None, str(error)
+            self._client, self.trouble = None, str(error)
             return None
 
 
