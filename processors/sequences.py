@@ -11,6 +11,7 @@ are missing between two of them, as holes, or the numbers of a short one, as ide
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,7 +22,12 @@ from processors.intervals import HOLES, Span, fewer, united
 
 DAY_US = 24 * HOUR_US
 NUMBER_MAX: Final = 2**63 - 1
+REUSED: Final = (
+    "sequence: an older event of this source has this number; a source never uses one twice, so give it a new name "
+    "(another fragment) whenever its count begins again"
+)
 _HOLE: Final = np.uint64(0xA5A5A5A5A5A5A5A5)  # turns the identity of a number into the digest of its hole
+_PIECE: Final = 1 << 16  # numbers looked at together: they fit the processor's cache
 _TIME_BITS: Final = np.int64(27)  # a millisecond of a day, plus one
 
 Ints = NDArray[np.int64]
@@ -193,6 +199,31 @@ class SequenceDay:
             self.strays.add(digests[~self.strays.contains(_holes(digests))])
         self.strayed[slots] = True
 
+    def exact_intervals(self) -> tuple[Digests, Ints, Ints]:
+        """(source uint64[n, 2], first int64[n], last int64[n]): intervals without holes. What they do not cover is in
+        the set only if its identity is among the strays."""
+        slot, place = np.nonzero(np.arange(self.starts.shape[1]) < self.count[: self.sources.count, None])
+        first, last = self.starts[slot, place], self.ends[slot, place]
+        holed = np.flatnonzero(self.strayed[slot])
+        cut: list[tuple[int, int, int]] = []
+        for one, low, high in zip(slot[holed].tolist(), first[holed].tolist(), last[holed].tolist(), strict=True):
+            begin = low
+            for hole in self._holes_between(one, low, high):
+                cut += [(one, begin, hole - 1)] if begin < hole else []
+                begin = hole + 1
+            cut += [(one, begin, high)] if begin <= high else []
+        plain = ~self.strayed[slot]
+        slots, lows, highs = np.array(cut, np.int64).reshape(-1, 3).T
+        source = self.sources.keys[np.concatenate([slot[plain], slots])]
+        return source, np.concatenate([first[plain], lows]), np.concatenate([last[plain], highs])
+
+    def _holes_between(self, slot: int, low: int, high: int) -> Iterator[int]:
+        """Numbers that have a hole, ascending, both ends included; a piece at a time, as an interval may be long."""
+        for start in range(low, high + 1, _PIECE):
+            numbers = start + np.arange(min(_PIECE, high + 1 - start))
+            source = np.broadcast_to(self.sources.keys[slot], (len(numbers), 2))
+            yield from numbers[self.strays.contains(_holes(identities(source, numbers)))].tolist()
+
     def reserve(self, slots: int, places: int) -> None:
         """Room for so many sources, and so many intervals of each."""
         had, width = self.starts.shape
@@ -229,11 +260,19 @@ class SequenceDay:
 
 
 class Sequences:
-    """The numbers of a partition by day of event time. A day closes by the partition's clock alone."""
+    """The numbers of a partition by day of event time. A day closes by the partition's clock alone.
+
+    `closed`: days that wait for the archive to acknowledge them.
+    """
 
     def __init__(self, intervals_max: int) -> None:
         self.intervals_max = intervals_max
         self.days: dict[int, SequenceDay] = {}
+        self.closed: dict[int, SequenceDay] = {}
+
+    def all_days(self) -> dict[int, SequenceDay]:
+        """Open, and closed but not archived yet."""
+        return self.closed | self.days
 
     def day(self, number: int) -> SequenceDay:
         """A day, begun when first asked for; `number` counts from 1970."""
@@ -251,9 +290,9 @@ class Sequences:
         return new, reused
 
     def close(self, before_us: int) -> None:
-        """Drop the days that end at or before this instant: whatever falls into them from now on is late."""
+        """Close the days that end at or before this instant: whatever falls into them from now on is late."""
         for number in [number for number in self.days if (number + 1) * DAY_US <= before_us]:
-            del self.days[number]
+            self.closed[number] = self.days.pop(number)
 
 
 def _ordered(source: Ints, number: Ints) -> tuple[Ints, Bools]:

@@ -20,7 +20,7 @@ from sinks.totals import rated_period, top_accounts
 
 VIEWS = {
     *("usage_partials", "usage_windows", "usage_hourly", "usage_daily", "rated_usage", "spend_daily"),
-    *("ledger_current", "late_events", "dead_letters", "catalogue"),
+    *("ledger_current", "late_events", "dead_letters", "admissions", "catalogue"),
 }
 JANUARY = date(2026, 1, 1)
 
@@ -74,7 +74,8 @@ def rated_row(**changed: Any) -> dict[str, Any]:
 
 def ledger_row(offset: int, late: int = 0) -> dict[str, Any]:
     counts = {"consumed": offset, "accepted": offset - 1, "duplicate": 1, "late": late, "invalid": 0, "unmetered": 0}
-    return {"topic": "topic-id", "partition": 0, "offset": offset, "clock_ms": 1_700_000_000_123, **counts}
+    archive = {"admitted": 0, "lateness_max_ms": 7_200_000, "archived_since_ms": 0}
+    return {"topic": "topic-id", "partition": 0, "offset": offset, "clock_ms": 1_700_000_000_123, **counts, **archive}
 
 
 def letter_row(**changed: Any) -> dict[str, Any]:

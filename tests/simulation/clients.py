@@ -46,7 +46,6 @@ class Place:
     def __init__(self, offset: int, topic_id: str) -> None:
         self.offset, self.topic_id = offset, topic_id
         self.ended_at = -1  # the end that it was told of
-        self.paused = False
 
 
 class SimConsumer:
@@ -58,6 +57,7 @@ class SimConsumer:
         self._group = world.groups[config["group.id"]]
         self._member = Member(process)
         self._places: dict[int, Place] = {}
+        self._paused: set[int] = set()  # remembered when a partition goes and comes back, as librdkafka does
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         (self._topic,) = topics
@@ -104,7 +104,7 @@ class SimConsumer:
         rng.shuffle(order)
         for partition in order:
             place = self._places[partition]
-            if place.paused or len(found) >= most:
+            if partition in self._paused or len(found) >= most:
                 continue
             log = topic.partitions[partition]
             if place.topic_id != topic.id or not log.low <= place.offset <= log.end:
@@ -121,14 +121,10 @@ class SimConsumer:
         return found
 
     def pause(self, places: list[TopicPartition]) -> None:
-        for one in places:
-            if one.partition in self._places:
-                self._places[one.partition].paused = True
+        self._paused.update(one.partition for one in places)
 
     def resume(self, places: list[TopicPartition]) -> None:
-        for one in places:
-            if one.partition in self._places:
-                self._places[one.partition].paused = False
+        self._paused.difference_update(one.partition for one in places)
 
     def seek(self, place: TopicPartition) -> None:
         if place.partition in self._places:

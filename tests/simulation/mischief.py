@@ -47,7 +47,7 @@ def cut_off(world: World) -> None:
 
 
 def rebalance(world: World) -> None:
-    world.rng.choice(list(world.groups.values())).rebalance()
+    world.rng.choice(list(world.groups.values())).rebalance(moves=0.4)
 
 
 def harm_redis(world: World) -> None:
@@ -124,7 +124,7 @@ _KINDS = {
     kill: 5,
     freeze: 3,
     cut_off: 3,
-    rebalance: 2,
+    rebalance: 4,
     harm_redis: 6,
     compact: 4,
     publish: 2,

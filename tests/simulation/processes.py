@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ class SimServices(Services):
 
         def fault(call: str) -> str:
             process.pause()
-            return world.fault(call)
+            return world.fault(call, times=3.0 if call == "write" else 1.0)
 
         def later(write: Callable[[], object]) -> None:
             def arrive() -> None:
@@ -82,7 +83,7 @@ class SimServices(Services):
                 except (FencedError, DamagedError):
                     world.seen["late writes refused"] += 1
 
-            world.flying.append(arrive)
+            world.later(arrive)
 
         return FakeSlot(world.store(topic_id, partition), world.rng, fault, later, process.pause)
 
@@ -156,7 +157,8 @@ class SimChild(Process):
             except (BrokenPipeError, EOFError):
                 self.exitcode = 1
             except Exception as error:  # noqa: BLE001 (a bug in the code under test is what this looks for)
-                world.faults.append(f"bug: {type(error).__name__}: {error}")
+                at = traceback.extract_tb(error.__traceback__)[-1]
+                world.faults.append(f"bug: {type(error).__name__}: {error} at {at.filename}:{at.lineno}")
             finally:
                 self.die()
 

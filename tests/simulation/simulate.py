@@ -44,10 +44,10 @@ def small(seed: int) -> Iterator[None]:
         yield
 
 
-def simulate(seed: int, variants: frozenset[str] = frozenset()) -> tuple[World, list[str]]:
+def simulate(seed: int) -> tuple[World, list[str]]:
     """One run: its world and what it violated."""
     with small(seed):
-        world = World(seed, variants)
+        world = World(seed)
         return world, world.run()
 
 

@@ -12,14 +12,14 @@ import numpy as np
 from config.catalogue import Catalogue
 from processors.outputs import WindowRow
 from sinks.errors import Retryable
-from sinks.rows import LedgerRows, LetterRows, RatedRows, UsageRows
+from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
 from sinks.superseded import RatedKey
 from tests.simulation.scheduling import Killed, Process
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-RATED_KEY = ("account", "period_start", "segment_start", "price", "meter", "opening", "day")
+RATED_KEY = ("account", "period_start", "segment_start", "price", "meter", "opening", "day", "part")
 _FAULTS = ("refused", "lost", "late", "late", "half", "twice", "twice", "before", "after")
 
 
@@ -44,6 +44,9 @@ class Tables:
     def __init__(self) -> None:
         self.usage, self.ledger, self.rated = VersionedTable(), VersionedTable(), VersionedTable()
         self.late, self.dead = VersionedTable(), VersionedTable()
+        self.identities: set[tuple[str, int, int, bytes]] = set()  # topic, partition, hour, identity
+        self.numbers: set[tuple[str, int, int, bytes, int, int]] = set()  # ... day, source, first, last
+        self.admissions = VersionedTable()
 
 
 class SimSink:
@@ -62,6 +65,22 @@ class SimSink:
                 lambda row=row: table.insert((row["topic"], row["partition"]), row["offset"], row)
                 for row in as_rows(rows)
             ]
+        )
+
+    def insert_identities(self, rows: IdentityRows) -> None:
+        place, held = (rows.topic, rows.partition, rows.hour), self._world.tables.identities
+        self._insert([lambda one=one: held.add((*place, one.tobytes())) for one in rows.identity])
+
+    def insert_numbers(self, rows: NumberRows) -> None:
+        place, held = (rows.topic, rows.partition, rows.day), self._world.tables.numbers
+        intervals = zip(rows.source, rows.first, rows.last, strict=True)
+        self._insert([lambda one=one: held.add((*place, one[0].tobytes(), *map(int, one[1:]))) for one in intervals])
+
+    def insert_admissions(self, rows: AdmissionRows) -> None:
+        table = self._world.tables.admissions
+        place = ("topic", "partition", "offset", "index")
+        self._insert(
+            [lambda row=row: table.insert(tuple(row[name] for name in place), 0, row) for row in as_rows(rows)]
         )
 
     def insert_late(self, rows: LetterRows) -> None:
@@ -104,7 +123,7 @@ class SimSink:
             self._process.die()
             raise Killed
         if fault in ("late", "twice"):
-            world.flying.append(arrive)
+            world.later(arrive)
         if fault == "half":
             arrive(world.rng.randint(0, len(rows)))
         if fault in ("refused", "late", "half"):
@@ -127,9 +146,9 @@ def rated_before(tables: Tables, generation: int) -> list[RatedKey]:
     ]
 
 
-def as_rows(columns: Any, without: str = "") -> list[dict[str, Any]]:
+def as_rows(columns: Any, without: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """A batch of columns as rows by name, of plain values."""
-    held = {name: getattr(columns, name) for name in columns.__struct_fields__ if name != without}
+    held = {name: getattr(columns, name) for name in columns.__struct_fields__ if name not in without}
     plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in held.values()]
     return [dict(zip(held, values, strict=True)) for values in zip(*plain, strict=True)]
 
@@ -139,7 +158,7 @@ def window_rows(columns: UsageRows, catalogue: Catalogue) -> list[WindowRow]:
     meters = {(meter.id, meter.version): meter for meter in catalogue.meters}
     members = columns.members or [()] * len(columns.meter)
     found = []
-    for row, held in zip(as_rows(columns, without="members"), members, strict=True):
+    for row, held in zip(as_rows(columns, without=("members", "samples")), members, strict=True):
         meter = meters[(row["meter"], row["meter_version"])]
         dims = json.loads(row["dims"])
         value = {"min": row["min"], "max": row["max"], "latest": row["latest_value"]}.get(meter.aggregation, 0)

@@ -23,6 +23,8 @@ from rating.periods import month_of
 from tests.simulation.logs import SKEW_MS, batch_of
 from tests.simulation.oracle import VERDICTS, Oracle, State, quantity, rated
 
+_ROW = msgspec.msgpack.Decoder(WindowRow)
+_LETTER = msgspec.json.Decoder(Letter)
 _KEY = msgspec.msgpack.Encoder().encode
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ def _totals(world: World) -> list[str]:
         truth = (*_shape(world.published(), row, state), len(state.members)) if row and state else state
         if said != truth:
             faults.append(f"I2: {key} is {said}, the recount {truth}")
-    newest = world.newest_windows()
+    newest = _newest_windows(world)
     seen = {key: row for key, (_, row) in world.tables.usage.rows.items()}
     if newest != seen:
         different = [
@@ -151,10 +153,33 @@ def _determinism(world: World) -> list[str]:
             ]
             faults.append(f"I5: usage of partition {partition} depends on batches or faults: {different[:3]}")
         said = {(verdict, one.offset, one.index): one for one in letters for verdict in (one.verdict,)}
-        for name, sent in (("topics", world.letters_sent(partition)), ("tables", _letters_kept(world, partition))):
+        for name, sent in (("topics", _letters_sent(world, partition)), ("tables", _letters_kept(world, partition))):
             if sent.keys() != said.keys() or any(_differs(one, said[key]) for key, one in sent.items()):
                 faults.append(f"I5: letters of partition {partition} in the {name} are {sent}, not {said}")
     return faults
+
+
+def _newest_windows(world: World) -> dict[bytes, WindowRow]:
+    """What a reader of usage.windows from its start makes of it."""
+    found: dict[bytes, WindowRow] = {}
+    for partition in world.broker.topics[world.settings.kafka.windows_topic].partitions:
+        for record in partition.records:
+            row = _ROW.decode(record.value or b"")
+            if frozen(row) not in found or row.offset >= found[frozen(row)].offset:
+                found[frozen(row)] = row
+    return found
+
+
+def _letters_sent(world: World, partition: int) -> dict[tuple[str, int, int], dict[str, Any]]:
+    """Letters of a partition on their topics, by verdict, offset and index; the last of a key holds."""
+    kafka, found = world.settings.kafka, {}
+    for topic in (kafka.late_topic, kafka.dead_letter_topic):
+        for record in world.broker.topics[topic].partitions[0].records:
+            letter = msgspec.structs.asdict(_LETTER.decode(record.value or b""))
+            place = f"{world.topic_id}/{partition}/{letter['offset']}/{letter['index']}"
+            if record.key == place.encode():
+                found[(letter["verdict"], letter["offset"], letter["index"])] = letter
+    return found
 
 
 def _letters_kept(world: World, partition: int) -> dict[Any, Any]:

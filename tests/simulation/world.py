@@ -6,17 +6,15 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from config.catalogue import END_MS, Catalogue
-from config.settings import Kafka, Limits, Processing, Settings
-from processors.meter import Letter
 from processors.outputs import WindowRow
 from tests.simulation.broker import Broker, Record
 from tests.simulation.clients import SimProducer
 from tests.simulation.group import Group
+from tests.simulation.intervals import settings
 from tests.simulation.logs import HISTORIES, SKEW_MS, begins_ms, make_log
 from tests.simulation.mischief import EVENTS, MARKS, WINDOWS, gone_back, mischief
 from tests.simulation.oracle import Message, Oracle
@@ -26,19 +24,18 @@ from tests.simulation.slots import SlotStore
 from tests.simulation.tables import Tables
 from tests.simulation.verdict import check, frozen, row_faults
 
-_SLOT_FAULTS = ("refused", "lost", "late", "torn", "before", "after")
+_SLOT_FAULTS = ("refused", "lost", "late", "late", "torn", "before", "after", "after")
 _ROW = msgspec.msgpack.Decoder(WindowRow)
 _OF_THE_LOG = ("the log", "another topic")  # what a refusal names where the log is at fault
-_LETTER = msgspec.json.Decoder(Letter)
 
 
 class World:
     """Everything there is, and the one source of chance."""
 
-    def __init__(self, seed: int, variants: frozenset[str] = frozenset()) -> None:
-        self.seed, self.variants, self.rng = seed, variants, random.Random(seed)
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
         rng = self.rng
-        self.settings = _settings(rng)
+        self.settings = settings(rng)
         self.trouble = rng.choice((0.01, 0.03, 0.06, 0.1))  # share of steps that are mischief, and of calls that fail
         self.batch_max = rng.choice((1, 3, 8, 8, 30))
         self.events_partitions, self.windows_partitions = rng.randint(1, 2), rng.randint(1, 2)
@@ -46,7 +43,7 @@ class World:
         self.newest = 0  # the one that is published
         self.logs: list[list[Message]] = [[] for _ in range(self.events_partitions)]
         self.shown = [0] * self.events_partitions
-        self.loses = rng.random() < 0.1  # records that were acknowledged, once
+        self.loses = rng.random() < 0.15  # records that were acknowledged, once
         self.harmed: set[int] = set()  # partitions that lost what was read already
         self.remade = False  # the events topic was made anew
         self.forgets = rng.random() < 0.1  # the log's retention may be too short in this run
@@ -77,7 +74,7 @@ class World:
         self.stores: dict[tuple[str, int], SlotStore] = {}
         self.tables = Tables()
         self.producers: list[SimProducer] = []
-        self.flying: list[Callable[[], None]] = []  # writes that the network has, and whose senders gave up
+        self.flying: list[tuple[float, Callable[[], None]]] = []  # writes that the network has, and when they arrive
         self.highest: dict[bytes, int] = {}  # of each row key of usage.windows the highest version that ever was there
         self._truth: dict[tuple[str, int], Oracle] = {}
 
@@ -105,6 +102,10 @@ class World:
         self.seen[f"{call}: {found}"] += 1
         return found
 
+    def later(self, arrive: Callable[[], None]) -> None:
+        """Its sender has given up, and the network has not."""
+        self.flying.append((self.scheduler.now_s + self.rng.choice((0.0, 0.5, 3.0)), arrive))
+
     def batch(self) -> int:
         return self.rng.randint(1, self.batch_max) if not self.calm else 1_000
 
@@ -114,7 +115,7 @@ class World:
     def store(self, topic_id: str, partition: int) -> SlotStore:
         place = (topic_id, partition)
         if place not in self.stores:
-            self.stores[place] = SlotStore(compares="no offset check" not in self.variants)
+            self.stores[place] = SlotStore()
         return self.stores[place]
 
     def take_usage(self, row: WindowRow) -> None:
@@ -126,32 +127,9 @@ class World:
             row = _ROW.decode(record.value)
             self.highest[frozen(row)] = max(row.offset, self.highest.get(frozen(row), -1))
 
-    # -- what readers see
-
     @property
     def topic_id(self) -> str:
         return self.broker.topics[EVENTS].id
-
-    def newest_windows(self) -> dict[bytes, WindowRow]:
-        """What a reader of usage.windows from its start makes of it."""
-        found: dict[bytes, WindowRow] = {}
-        for partition in self.broker.topics[WINDOWS].partitions:
-            for record in partition.records:
-                row = _ROW.decode(record.value or b"")
-                if frozen(row) not in found or row.offset >= found[frozen(row)].offset:
-                    found[frozen(row)] = row
-        return found
-
-    def letters_sent(self, partition: int) -> dict[tuple[str, int, int], dict[str, Any]]:
-        """Letters of a partition on their topics, by verdict, offset and index; the last of a key holds."""
-        kafka, found = self.settings.kafka, {}
-        for topic in (kafka.late_topic, kafka.dead_letter_topic):
-            for record in self.broker.topics[topic].partitions[0].records:
-                letter = msgspec.structs.asdict(_LETTER.decode(record.value or b""))
-                place = f"{self.topic_id}/{partition}/{letter['offset']}/{letter['index']}"
-                if record.key == place.encode():
-                    found[(letter["verdict"], letter["offset"], letter["index"])] = letter
-        return found
 
     def living(self) -> list[SimChild]:
         self.workers = [one for one in self.workers if not one.dead]
@@ -167,8 +145,9 @@ class World:
             for _ in range(self.rng.randint(150, 700)):
                 self.something()
                 if self.stopped or self.faults:
-                    return self.outcome()
-            self.settle()
+                    break
+            else:
+                self.settle()
             return self.outcome()
         finally:
             self.scheduler.end_all()
@@ -178,6 +157,7 @@ class World:
             said = any(word in self.stopped for word in _OF_THE_LOG)
             expected = (self.forgets or self.harmed or self.remade) and said
             return self.faults if expected else [*self.faults, f"stopped: {self.stopped}"]
+        self.faults += [fault for store in self.stores.values() for fault in store.faults]
         for partition in self.harmed:
             there = self.store(self.topic_id, partition).now.fields.get("offset", 0)
             if there > self.broker.topics[EVENTS].partitions[partition].end:
@@ -229,8 +209,11 @@ class World:
     def _arrive(self) -> bool:
         """Something that is on its way gets there."""
         sending = [one for one in self.producers if one.queue and one.due()]
-        if self.flying and (not sending or self.rng.random() < 0.2):
-            self.flying.pop(self.rng.randrange(len(self.flying)))()
+        flying = self.flying if self.calm else [one for one in self.flying if one[0] <= self.scheduler.now_s]
+        if flying and (not sending or self.rng.random() < 0.2):
+            arriving = self.rng.choice(flying)
+            self.flying.remove(arriving)
+            arriving[1]()
         elif sending:
             self.rng.choice(sending).deliver()
         return bool(self.flying or sending)
@@ -298,25 +281,3 @@ class World:
             if self.faults:
                 return
         self.faults.append("livelock: all is calm, and it does not end")
-
-
-def _settings(rng: random.Random) -> Settings:
-    """Limits and intervals small enough that a short run meets them."""
-    return Settings(
-        kafka=Kafka(session_timeout_ms=1_000),
-        processing=Processing(
-            skew_ms=SKEW_MS,
-            checkpoint_events=rng.choice((1, 10, 1_000)),
-            checkpoint_interval_ms=rng.choice((50, 300)),
-            rate_interval_ms=rng.choice((50, 500)),
-            mark_interval_ms=rng.choice((50, 500)),
-            health_stall_ms=3_000,
-            behind_factor=rng.choice((1, 4)),
-        ),
-        limits=Limits(
-            sequence_intervals_max=2,
-            unique_max=rng.choice((3, 1_000)),
-            dimension_sets_max=rng.choice((2, 1_000)),
-            state_segment_bytes_max=rng.choice((500, 67_108_864)),
-        ),
-    )

@@ -99,7 +99,7 @@ def test_frames_that_make_no_sense_together_count_as_lost(changed: str) -> None:
         into = Sequences(2)
         for pack in packs:
             sequence_log.unpack(into, pack)
-        sequence_log.finish(into, 0)
+        sequence_log.finish(into)
 
 
 def test_a_smaller_limit_reads_what_a_larger_one_wrote() -> None:
@@ -164,6 +164,7 @@ def test_i7_no_piece_of_a_rewrite_is_larger_than_asked() -> None:
     into = Sequences(2)
     for pack in packs:
         sequence_log.unpack(into, pack)
+    into.close(folded.identities_since_us())
     assert same(into, folded.sequences)
 
 
