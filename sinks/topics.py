@@ -21,6 +21,7 @@ _PASSING = frozenset(
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._TIMED_OUT,
         KafkaError._RESOLVE,
+        KafkaError._DESTROY_BROKER,  # the connection was replaced while we asked
         KafkaError._UNKNOWN_PARTITION,  # of a topic that was there: the broker does not know it yet
     }
 )

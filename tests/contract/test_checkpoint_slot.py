@@ -274,6 +274,29 @@ def test_a_full_server_is_waited_for_and_the_old_head_stays(redis_url: str) -> N
     client.close()
 
 
+@pytest.mark.parametrize(
+    ("refuse", "take_again"),
+    [
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+    ],
+)
+def test_a_server_that_takes_no_writes_just_now_is_waited_for(redis_url: str, refuse: str, take_again: str) -> None:
+    client = connect(redis_url)
+    slot = RedisSlot(client, "topic", 3)
+    slot.claim(1)
+    slot.write(first())
+    client.execute_command(*refuse.split())
+    try:
+        with pytest.raises(Retryable):
+            slot.write(second())
+    finally:
+        client.execute_command(*take_again.split())
+    slot.write(second())
+    slot.verify(8)
+    client.close()
+
+
 def test_a_server_that_is_away_is_waited_for() -> None:
     slot = RedisSlot(connect("redis://:secret@127.0.0.1:1/0", 1), "topic", 3)
     with pytest.raises(Retryable) as found:

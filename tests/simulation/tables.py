@@ -156,12 +156,16 @@ def as_rows(columns: Any, without: tuple[str, ...] = ()) -> list[dict[str, Any]]
 def window_rows(columns: UsageRows, catalogue: Catalogue) -> list[WindowRow]:
     """What usage_columns was given: the analysts' rows as partials again."""
     meters = {(meter.id, meter.version): meter for meter in catalogue.meters}
-    members = columns.members or [()] * len(columns.meter)
+    none = [()] * len(columns.meter)
+    plain = as_rows(columns, without=("members", "samples"))
     found = []
-    for row, held in zip(as_rows(columns, without=("members", "samples")), members, strict=True):
+    for row, members, samples in zip(plain, columns.members or none, columns.samples or none, strict=True):
         meter = meters[(row["meter"], row["meter_version"])]
+        held = samples if meter.aggregation == "gauge" else members
         dims = json.loads(row["dims"])
-        value = {"min": row["min"], "max": row["max"], "latest": row["latest_value"]}.get(meter.aggregation, 0)
+        value = {"min": row["min"], "max": row["max"], "latest": row["latest_value"], "gauge": row["latest_value"]}.get(
+            meter.aggregation, 0
+        )
         found.append(
             WindowRow(
                 *(row["meter"], row["meter_version"], row["subject"], [dims[path] for path in meter.dimensions]),
