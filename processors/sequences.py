@@ -11,6 +11,7 @@ are missing between two of them, as holes, or the numbers of a short one, as ide
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ REUSED: Final = (
     "(another fragment) whenever its count begins again"
 )
 _HOLE: Final = np.uint64(0xA5A5A5A5A5A5A5A5)  # turns the identity of a number into the digest of its hole
+_PIECE: Final = 1 << 16  # numbers looked at together: they fit the processor's cache
 _TIME_BITS: Final = np.int64(27)  # a millisecond of a day, plus one
 
 Ints = NDArray[np.int64]
@@ -205,15 +207,22 @@ class SequenceDay:
         holed = np.flatnonzero(self.strayed[slot])
         cut: list[tuple[int, int, int]] = []
         for one, low, high in zip(slot[holed].tolist(), first[holed].tolist(), last[holed].tolist(), strict=True):
-            numbers = np.arange(low, high + 1, dtype=np.int64)
-            source = np.broadcast_to(self.sources.keys[one], (len(numbers), 2))
-            held = ~self.strays.contains(_holes(identities(source, numbers)))
-            edges = np.flatnonzero(np.diff(held, prepend=False, append=False))
-            cut += [(one, low + begin, low + end - 1) for begin, end in edges.reshape(-1, 2).tolist()]
+            begin = low
+            for hole in self._holes_between(one, low, high):
+                cut += [(one, begin, hole - 1)] if begin < hole else []
+                begin = hole + 1
+            cut += [(one, begin, high)] if begin <= high else []
         plain = ~self.strayed[slot]
         slots, lows, highs = np.array(cut, np.int64).reshape(-1, 3).T
         sources = self.sources.keys[np.concatenate([slot[plain], slots])]
         return sources, np.concatenate([first[plain], lows]), np.concatenate([last[plain], highs])
+
+    def _holes_between(self, slot: int, low: int, high: int) -> Iterator[int]:
+        """Numbers that have a hole, ascending, both ends included; a piece at a time, as an interval may be long."""
+        for start in range(low, high + 1, _PIECE):
+            numbers = start + np.arange(min(_PIECE, high + 1 - start))
+            source = np.broadcast_to(self.sources.keys[slot], (len(numbers), 2))
+            yield from numbers[self.strays.contains(_holes(identities(source, numbers)))].tolist()
 
     def reserve(self, slots: int, places: int) -> None:
         """Room for so many sources, and so many intervals of each."""

@@ -98,6 +98,29 @@ def test_a_number_is_new_once_whatever_the_order_the_gaps_and_the_batches(interv
     assert strays > 1_000
 
 
+def test_intervals_without_holes_and_strays_are_the_same_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the archive of a closed day holds."""
+    monkeypatch.setattr("processors.sequences._PIECE", 3)
+    for seed in range(30):
+        rng = random.Random(seed)
+        ours, seen = Sequences(2), set()
+        for batch in cut(rng, [(rng.randrange(3), min(number, 200), 0) for _, number, _ in traffic(rng, 200)]):
+            ours.add(numbered(batch))
+            seen |= {event[:2] for event in batch}
+        day = ours.days[0]
+        places = {tuple(source): place for place, source in enumerate(SOURCES.tolist())}
+        exact = {
+            (places[tuple(source)], number)
+            for source, first, last in zip(*(column.tolist() for column in day.exact_intervals()), strict=True)
+            for number in range(first, last + 1)
+        }
+        strays = set(map(tuple, day.strays.keys.tolist()))
+        for source in range(3):
+            digests = identities(np.repeat(SOURCES[[source]], 201, axis=0), np.arange(201))
+            members = {(source, number) for number, one in enumerate(digests.tolist()) if tuple(one) in strays}
+            assert {one for one in exact | members if one[0] == source} == {one for one in seen if one[0] == source}
+
+
 NUMBER = st.integers(0, 30) | st.integers(NUMBER_MAX - 3, NUMBER_MAX)
 BATCHES = st.lists(st.lists(st.tuples(st.integers(0, 2), NUMBER, st.integers(0, 9_000)), max_size=30), max_size=8)
 
