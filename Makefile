@@ -8,13 +8,15 @@ READY := $(VENV)/.ready
 
 EVENTS ?= 1000000
 SEEDS ?= 2000
-INPUTS ?= 10000000
-SEED ?= 1
-JOBS ?= 2
-SAMPLE ?= 0
 START ?= 1
+INPUTS ?= 10000000
+SAMPLE ?= 0
+JOBS ?= $(shell nproc)
+FAULTS ?= 200
+SEED ?= 1
+REPORT ?= .tollstream/chaos.json
 
-.PHONY: help setup demo test lint bench simulate fuzz mutants clean
+.PHONY: help setup demo test lint bench simulate chaos fuzz mutants clean
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -42,21 +44,24 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## what it costs, on this machine
 	$(BIN)/python -m benchmarks
 
-simulate: $(READY) ## the protocol under faults, from START, SEEDS of them
-	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS)
+simulate: $(READY) ## all of it under simulated faults: SEEDS runs from START on, JOBS at a time
+	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS) --jobs $(JOBS)
 
-fuzz: $(READY) ## the decoder and the checkpoint loader under INPUTS mutated inputs, from SEED, in JOBS processes
+chaos: $(READY) ## FAULTS real faults from SEED, on Apache Kafka, Valkey and ClickHouse; a report in REPORT
+	@mkdir -p $(dir $(REPORT))
+	$(BIN)/python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --report $(REPORT)
+
+fuzz: $(READY) ## the decoder and the checkpoint loader: INPUTS mutated inputs from SEED, JOBS processes
 	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --jobs $(JOBS)
 
 # mutmut needs a newer click than Faust takes, so it has an environment of its own on top of ours.
 .venv-mutants/.ready: requirements/mutants.txt $(READY)
 	$(BIN)/python -m venv .venv-mutants
-	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > .venv-mutants/main.pth
-	mv .venv-mutants/main.pth "$$(.venv-mutants/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
-	.venv-mutants/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --ignore-installed -r requirements/mutants.txt
+	.venv-mutants/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(echo .venv-mutants/lib/python*/site-packages)/main.pth
 	@touch $@
 
-mutants: .venv-mutants/.ready ## the core changed in SAMPLE places (0: all; FILES="rating/money.py ..."), those that no test notices listed
+mutants: .venv-mutants/.ready ## changes to the core that no test notices: SAMPLE of them (0: all), FILES="rating/money.py"
 	.venv-mutants/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS) $(addprefix --file ,$(FILES))
 
 clean: ## remove the environment and all state

@@ -11,10 +11,12 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from config.formulas import Formula
 from rating.contracts import Account, Contract
 from rating.plans import Plan
 from rating.prices import Id
 from rating.rate import Tariff
+from rating.timeline import Versions
 
 Aggregation = Literal["sum", "count", "min", "max", "avg", "latest", "unique", "gauge"]
 Window = Literal["1m", "5m", "15m", "1h", "1d"]
@@ -44,14 +46,17 @@ class EventType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Meter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """One version of a meter. `value` and `dimensions` are dotted paths in `data`; `filter` maps a path to the texts
-    that it lets through. The version takes events with time >= `from_` (None: all), until the next version begins."""
+    """One version of a meter. `value` and `dimensions` are dotted paths in `data`; `value` may be a formula over some.
+
+    `filter` maps a path to the texts that it lets through. The version takes events with time >= `from_` (None: all),
+    until the next version begins.
+    """
 
     id: Id
     version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     event_type: Id
     aggregation: Aggregation
-    value: Id | None = None
+    value: Id | Formula | None = None
     dimensions: tuple[Id, ...] = ()
     filter: dict[str, tuple[str, ...]] = {}
     window: Window = "1h"
@@ -62,6 +67,13 @@ class Meter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"fr
     @property
     def window_ms(self) -> int:
         return WINDOW_MS[self.window]
+
+    @property
+    def value_paths(self) -> tuple[str, ...]:
+        """The paths in `data` that the value comes from; none for count."""
+        if isinstance(self.value, Formula):
+            return self.value.product
+        return () if self.value is None else (self.value,)
 
     @property
     def from_ms(self) -> int:
@@ -106,6 +118,11 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):  # dict: room for the c
 
     def tariff(self) -> Tariff:
         return self._tariff
+
+    @property
+    def versions(self) -> Versions:
+        """The versions of each plan, ascending: what `rating.rate_period` asks of a catalogue."""
+        return self._tariff.versions
 
     @cached_property
     def mappings(self) -> dict[str, tuple[tuple[int, str], ...]]:

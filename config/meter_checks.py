@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
+import msgspec
+
 from config.catalogue import WINDOW_MS, epoch_ms
 from config.faults import Fault, quote, suggestion
+from config.formulas import Formula
 from config.tables import BAD, Row
 from rating.instants import instant_text
 
@@ -60,10 +63,33 @@ def _value_faults(row: Row) -> Iterator[Fault]:
         yield row.place_of("value").fault("is not for count, which counts events; leave it out")
     elif row["value"] is None and aggregation != "count":
         yield row.place_of("value").fault(f'is required for {aggregation}: a dotted path in data, such as "requests"')
+    elif row.good("value") and isinstance(row["value"], Row):
+        yield from _formula_faults(row, row["value"])
     elif row.good("value") and row["value"] is not None and not PATH.fullmatch(row["value"]):
         yield row.place_of("value").fault('must be a dotted path of at most 8 names, such as "usage.bytes"')
     if aggregation in ("count", "unique") and row.good("precision") and row["precision"] != 0:
         yield row.place_of("precision").fault(f"must be 0 for {aggregation}, which is a whole number")
+
+
+def _formula_faults(row: Row, value: Row) -> Iterator[Fault]:
+    if row["aggregation"] == "unique":
+        yield row.place_of("value").fault("must be a path for unique: it is a text that is counted, not a number")
+    if not row.good("precision") or not value.good(*(field.name for field in msgspec.structs.fields(Formula))):
+        return
+    for place, path in enumerate(value["product"]):
+        if not PATH.fullmatch(path):
+            yield value.place_of("product").item(place).fault("must be a dotted path of at most 8 names")
+    formula = value.build([])
+    for field, message in formula.faults(row["precision"]):
+        yield value.place_of(field).fault(message)
+
+
+def value_paths(row: Row) -> list[str]:
+    """The paths that a meter's value comes from, as far as they are good."""
+    value = row["value"]
+    if isinstance(value, Row):
+        return list(value["product"]) if value.good("product") else []
+    return [value] if value else []
 
 
 def _dimension_faults(row: Row) -> Iterator[Fault]:
@@ -90,7 +116,7 @@ def _shape_faults(meters: Iterable[Row]) -> Iterator[Fault]:
     paths: dict[str, dict[str, Row]] = {}
     for row in meters:
         if row.good("event_type", "value", "dimensions", "filter"):
-            used = [*row["dimensions"], *row["filter"], *([row["value"]] if row["value"] else [])]
+            used = [*row["dimensions"], *row["filter"], *value_paths(row)]
             for path in used:
                 paths.setdefault(row["event_type"], {}).setdefault(path, row)
     for of_type in paths.values():

@@ -10,7 +10,7 @@ from config.catalogue import WINDOW_MS
 from config.faults import Fault, Place, quote, suggestion
 from config.tables import BAD, Row
 from rating.checks import UNKNOWN
-from rating.prices import Combine, Rollup
+from rating.prices import Combine, Recurring, Rollup
 from rating.terms import EVERY_MS
 
 LABELS = ("subject", "account")  # what `per` and `allocate_by` know beside the dimensions of the meter
@@ -38,7 +38,8 @@ class Measured(NamedTuple):
 def price_faults(price: Row, measured: Measured, currency: Any) -> Iterator[Fault]:
     """Every fault of one price and all inside it. `currency` is that of its plan, BAD where that is not known."""
     yield from rule_faults(price)
-    for row in _with_inner(price):
+    # what lies in a recurring price is of a fixed quantity, of no meter
+    for row in [price] if price.struct is Recurring else _with_inner(price):
         yield from _meter_faults(row, measured)
         yield from _label_faults(row, measured)
         if row.has("rollup") and isinstance(row["rollup"], Row) and row.good("meter"):

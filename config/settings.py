@@ -57,13 +57,15 @@ class Kafka(Section, frozen=True):
     replication: Annotated[int, Meta(ge=1, le=9)] = 1  # one broker; a cluster wants 3
     session_timeout_ms: Positive = 6_000  # Kafka's default lower bound: a killed worker is replaced in seconds
     delivery_timeout_ms: Positive = 120_000  # Kafka's own default: outlasts a broker's restart
+    socket_timeout_ms: Annotated[int, Meta(ge=1_000, le=300_000)] = 60_000  # for one answer: librdkafka's own default
 
 
 class Redis(Section, frozen=True):
     url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")] = "redis://127.0.0.1:6379/0"
+    timeout_ms: Positive = 10_000  # for one answer: many times the longest script, and then the connection is dead
 
     def shown(self) -> dict[str, object]:
-        return {"url": hide_credentials(self.url)}
+        return {"url": hide_credentials(self.url), "timeout_ms": self.timeout_ms}
 
 
 class ClickHouse(Section, frozen=True):
@@ -71,6 +73,7 @@ class ClickHouse(Section, frozen=True):
     user: str = "default"
     password: str = ""
     database: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")] = "tollstream"  # needs no quoting in SQL
+    timeout_ms: Positive = 60_000  # for one answer: a large insert into a busy server, or a query over all usage
 
     def shown(self) -> dict[str, object]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
@@ -87,6 +90,9 @@ class Processing(Section, frozen=True):
     consume_messages_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000  # librdkafka refuses more than 1,000,000
     rate_interval_ms: Positive = 1_000  # an account is priced at most once in this time, however many partials arrive
     mark_interval_ms: Positive = 10_000  # bounds what a restore folds beyond the open windows
+    # Closed hours of identities go to ClickHouse, about 18 bytes each: without them no event of a closed hour can come
+    # back, as nobody could tell whether it was counted.
+    archive_identities: bool = True
     start_at: NotNegative | None = None  # offset to start at where neither Redis nor a mark knows one; None: offset 0
     health_stall_ms: Positive = 30_000  # no progress for this long while the log has more is unhealthy (I9)
 

@@ -105,6 +105,8 @@ def read_table(struct: type[msgspec.Struct], raw: dict[str, Any], place: Place, 
 def read_value(kind: Any, value: Any, place: Place, faults: list[Fault]) -> Any:
     """A TOML value as the annotated type `kind`; BAD with a fault where it does not fit."""
     options = _options(kind)
+    if isinstance(value, dict) and _is_struct(options[-1]) and not _is_struct(options[0]):
+        return read_table(options[-1], value, place, faults)  # a text, or a table in its place
     if _is_struct(options[0]):
         return _read_struct(options, value, place, faults)
     if set(options) == {str, int}:  # how rating's structs write a decimal

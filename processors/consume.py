@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from config.settings import Kafka
 from processors.meter import Batch
+from sinks.topics import connection, passing
 
 Assigned = Callable[[list[int]], dict[int, int]]  # partitions taken -> the offset to read each from
 Dropped = Callable[[list[int]], None]
@@ -38,7 +39,7 @@ class PartitionConsumer:
         session_ms = settings.session_timeout_ms
         self._consumer = client(
             {
-                "bootstrap.servers": settings.bootstrap,
+                **connection(settings),
                 "group.id": group,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": session_ms,
@@ -60,6 +61,7 @@ class PartitionConsumer:
     def _on_assign(self, consumer: Any, taken: list[TopicPartition]) -> None:
         starts = self._assigned([one.partition for one in taken])
         consumer.incremental_assign([TopicPartition(self._topic, p, offset) for p, offset in starts.items()])
+        consumer.resume(self._places(starts))  # the client remembers a pause from when a partition was last ours
         self.position.update(starts)
 
     def _on_revoke(self, consumer: Any, lost: list[TopicPartition]) -> None:
@@ -126,14 +128,20 @@ class PartitionConsumer:
             self._consumer.commit(offsets=places, asynchronous=True)
 
     def bounds(self, partition: int) -> tuple[int, int]:
-        """(first offset, end offset) as the broker says now."""
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=10)
+        """(first offset, end offset) as the broker says now. Raises Retryable."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=10)
+        except KafkaException as error:
+            raise passing(error) or error from error
         return low, high
 
     def first_at(self, partition: int, timestamp_ms: int) -> int:
-        """The first offset with at least this timestamp; the end where there is none."""
+        """The first offset with at least this timestamp; the end where there is none. Raises Retryable."""
         asked = [TopicPartition(self._topic, partition, max(timestamp_ms, 0))]
-        offset = self._consumer.offsets_for_times(asked, timeout=10)[0].offset
+        try:
+            offset = self._consumer.offsets_for_times(asked, timeout=10)[0].offset
+        except KafkaException as error:
+            raise passing(error) or error from error
         return int(offset) if offset >= 0 else self.bounds(partition)[1]
 
     def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:

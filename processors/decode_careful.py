@@ -5,16 +5,18 @@ valid; the hot path only accepts what this accepts, with the same values.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from config.catalogue import Meter
+from config.formulas import Formula
 from config.settings import Limits
 from processors.decode_sequences import NO_NUMBER, SEQUENCE_TYPE, number_of
 from processors.decode_shapes import MISSING, UNMETERED, Node, Shape, reads_number, text_paths
+from processors.formulas import result
 from processors.instants import InstantError, instant_us
 from processors.numbers import NumberError, canonical_number, scale
 
@@ -45,7 +47,7 @@ class Judged(NamedTuple):
     source: str
     subject: str
     time_us: int
-    numbers: dict[tuple[str, int], int | None]
+    numbers: dict[tuple[str | Formula, int], int | None]
     texts: dict[str, str]
     members: dict[str, str | None]
     sequence: int | None = None
@@ -213,7 +215,10 @@ class _Values:
         self._text_bytes_max = limits.dimension_bytes_max
 
     def judge(self, shape: Shape, event_id: str, source: str, subject: str, time_us: int) -> Judged:
+        numbers: dict[tuple[str | Formula, int], int | Fault | None]
         numbers = {key: self._number(*key) for key in shape.numbers}
+        for formula, precision in shape.formulas:
+            numbers[formula, precision] = _formula(formula, precision, numbers)
         texts = {path: self._text(path) for path in shape.texts}
         members = {path: self._member(path) for path in shape.members}
         for meter, from_ms, to_ms in shape.spans:
@@ -222,7 +227,8 @@ class _Values:
             if reads_number(meter):
                 _check_number(meter, numbers[meter.value or "", meter.precision])
             elif meter.aggregation == "unique":
-                _check("unique", meter.value or "", members[meter.value or ""])
+                path = meter.value_paths[0]
+                _check("unique", path, members[path])
             for path in text_paths(meter):
                 _check("dimension", path, texts[path])
         return Judged(
@@ -272,13 +278,30 @@ class _Values:
             return Fault(str(error))
 
 
+def _formula(
+    formula: Formula, precision: int, numbers: Mapping[tuple[str | Formula, int], int | Fault | None]
+) -> int | Fault | None:
+    factors: list[int] = []
+    for path, digits in formula.factors(precision):
+        factor = numbers[path, digits]
+        if isinstance(factor, Fault):
+            return Fault(f"cannot be told: data.{path} {factor.reason}")
+        if factor is None:
+            return Fault(f"cannot be told: data.{path} is missing")
+        factors.append(factor)
+    try:
+        return result(formula, precision, factors)
+    except NumberError as error:
+        return Fault(str(error))
+
+
 def _check(code: str, path: str, value: object) -> None:
     if isinstance(value, Fault):
         raise RefusedError(f"{code}: data.{path} {value.reason}")
 
 
 def _check_number(meter: Meter, value: int | Fault | None) -> None:
-    _check("value", meter.value or "", value)
+    _check("value", str(meter.value), value)
     if value is None:
         raise RefusedError(f"value: data.{meter.value} is missing; meter {meter.id} needs it")
     if isinstance(value, int) and value < 0 and not meter.allow_negative:

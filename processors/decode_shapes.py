@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from config.catalogue import Catalogue, Meter, MeterSpan
+from config.formulas import Formula
 
 UNMETERED, INVALID = -1, -2
 Version = Literal["1.0"]  # of the CloudEvents specification
@@ -112,7 +113,8 @@ class Shape:
         self.spans = spans
         meters = [span.meter for span in spans]
         self.texts = _unique([path for meter in meters for path in text_paths(meter)])
-        self.numbers = _unique([(meter.value, meter.precision) for meter in meters if reads_number(meter)])
+        self.formulas = _unique([(m.value, m.precision) for m in meters if isinstance(m.value, Formula)])
+        self.numbers = _unique([key for meter in meters if reads_number(meter) for key in numbers_of(meter)])
         self.members = _unique([meter.value for meter in meters if meter.aggregation == "unique"])
         self.paths: list[str] = _unique([*self.texts, *(path for path, _ in self.numbers), *self.members])
         self.root = Node()
@@ -167,6 +169,13 @@ def _unique(items: list[Any]) -> list[Any]:
 def text_paths(meter: Meter) -> tuple[str, ...]:
     """Dimensions and filters."""
     return (*meter.dimensions, *meter.filter)
+
+
+def numbers_of(meter: Meter) -> tuple[tuple[str, int], ...]:
+    """(path, decimals) of each number that a meter reads of an event."""
+    if isinstance(meter.value, Formula):
+        return meter.value.factors(meter.precision)
+    return tuple((path, meter.precision) for path in meter.value_paths)
 
 
 def reads_number(meter: Meter) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import BEGIN_MS, END_MS, Catalogue
+from config.formulas import Formula
 from config.settings import Limits
 from processors.decode_careful import CarefulDecoder, Judged
 from processors.decode_columns import (
@@ -28,6 +29,7 @@ from processors.decode_columns import (
 from processors.decode_messages import HotDecoders, Messages
 from processors.decode_shapes import INVALID, UNMETERED, compile_shapes, reads_number
 from processors.decode_split import SplitError, form_of, split
+from processors.formulas import column as formula_column
 from processors.sequences import identities
 
 __all__ = ["INVALID", "UNMETERED", "Decoded", "Decoder", "Refusal", "TypeRows"]
@@ -37,9 +39,9 @@ class TypeRows(msgspec.Struct):
     """The valid events of one type, in log order.
 
     `row` int64[k]: their rows in `Decoded`. `text`: dotted path of a dimension or filter -> [k], "" where missing or
-    null, integers and booleans as canonical text. `number`: (path, precision) -> int64[k] scaled, 0 where not present,
-    and bool[k] present; |scaled| <= 10**18. `member`: path of a unique meter -> uint64[k, 2] xxh3_128 of the canonical
-    text (so 1 and "1" are one member), 0 where not present, and bool[k] present.
+    null, integers and booleans as canonical text. `number`: (path or formula, precision) -> int64[k] scaled, 0 where
+    not present, and bool[k] present; |scaled| <= 10**18. `member`: path of a unique meter -> uint64[k, 2] xxh3_128
+    of the canonical text (so 1 and "1" are one member), 0 where not present, and bool[k] present.
 
     A value that cannot be read, and that no meter in effect at the event's time reads, counts as not present.
     """
@@ -47,7 +49,7 @@ class TypeRows(msgspec.Struct):
     row: IntArray
     subject: list[str]
     text: dict[str, list[str]]
-    number: dict[tuple[str, int], tuple[IntArray, BoolArray]]
+    number: dict[tuple[str | Formula, int], tuple[IntArray, BoolArray]]
     member: dict[str, tuple[DigestArray, BoolArray]]
 
 
@@ -176,6 +178,9 @@ class _Conclusion:
             {key: column.arrays() for key, column in columns.numbers.items()},
             {path: column.arrays() for path, column in columns.members.items()},
         )
+        for formula, precision in columns.shape.formulas:
+            factors = [found.number[key] for key in formula.factors(precision)]
+            found.number[formula, precision] = formula_column(formula, precision, factors)
         self._check_needs(columns, found)
         return found
 

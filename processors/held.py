@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,7 @@ from processors.events import Decoder
 from processors.meter import MeterKey, PartitionState
 from processors.outputs import unpublished_rows
 from processors.partials import DamagedError
+from processors.samples import unpacked
 from processors.state import RedisSlot
 
 _LOOKS_MAX = 20  # a compaction may take chunks away while we read them; so many in a row do not happen
@@ -32,7 +33,16 @@ class HeldRow(NamedTuple):
     value: int
     time_us: int
     identity: int
-    members: frozenset[int] | None
+    members: frozenset[Any] | None  # digests, or (time_us, identity, scaled value) of a gauge
+
+
+class HeldNumbers(NamedTuple):
+    """The numbered events of one day: the sums of both halves of all identities, modulo 2**64; and of each source, by
+    its digest, the time of its newest event in milliseconds of the day."""
+
+    high: int
+    low: int
+    newest_ms: dict[int, int]
 
 
 class Held:
@@ -49,15 +59,28 @@ class Held:
             for hour, held in self._state.identities.hours.items()
         }
 
+    def numbers(self) -> dict[int, HeldNumbers]:
+        """Day since 1970 -> what it holds of numbered events."""
+        found = {}
+        for number, day in self._state.sequences.days.items():
+            sources = [(high << 64) | low for high, low in day.sources.keys.tolist()]
+            newest = day.newest[: len(sources)].tolist()
+            high, low = day.total.tolist()
+            found[number] = HeldNumbers(high, low, dict(zip(sources, newest, strict=True)))
+        return found
+
     def rows(self) -> Iterator[HeldRow]:
         """Every partial, and for a unique one each chunk of its members."""
         for row in unpublished_rows(self._state, -1, "", 0):
-            members = None
-            if row.chunk:
+            key = (row.meter, row.meter_version)
+            members: frozenset[Any] | None = None
+            if row.chunk and self._state.meters[key].aggregation == "gauge":
+                members = frozenset((at, (high << 64) | low, value) for at, high, low, value in unpacked(row.members))
+            elif row.chunk:
                 halves = memoryview(row.members).cast("Q").tolist()
                 members = frozenset((halves[at] << 64) | halves[at + 1] for at in range(0, len(halves), 2))
             yield HeldRow(
-                (row.meter, row.meter_version),
+                key,
                 (row.subject, *row.dimensions),
                 row.window_start_ms,
                 row.chunk,

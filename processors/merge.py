@@ -21,11 +21,15 @@ _EPOCH = date(1970, 1, 1)
 _KEY = msgspec.msgpack.Encoder()
 
 
+class UnknownMeterError(Exception):
+    """A partial of a meter that the catalogue lacks: a worker with a newer one wrote it. A new start reads that one."""
+
+
 class Merged:
     """The newest version of every partial of some partitions of `usage.windows`, by account, meter and day."""
 
     def __init__(self, meters: dict[tuple[str, int], Meter], series: SeriesStates | None = None) -> None:
-        """`series`: takes the rows of the meters that it is for, too."""
+        """`series`: takes the rows, too."""
         self._meters = meters
         self.series = series
         self.days: dict[tuple[str, str], dict[date, UsageState]] = {}  # (account, meter id) -> day -> state
@@ -57,7 +61,9 @@ class Merged:
 
     def _apply(self, row: WindowRow, versions: int, events: int, sum_hi: int, sum_lo: int) -> None:
         """One row that is newer than what was held, by what it differs."""
-        meter = self._meters[(row.meter, row.meter_version)]
+        meter = self._meters.get((row.meter, row.meter_version))
+        if meter is None:
+            raise UnknownMeterError(f"meter {row.meter} version {row.meter_version} is of a newer catalogue than ours")
         day, month = _day(row.window_start_ms // _DAY_MS)
         days = self.days.setdefault((row.account, row.meter), {})
         state = days.get(day)
@@ -67,7 +73,7 @@ class Merged:
         if changed.setdefault(row.meter, day) > day:
             changed[row.meter] = day
         state.move(row, meter, versions, events, sum_hi, sum_lo)
-        if self.series is not None and row.meter in self.series.meters:
+        if self.series is not None:
             self.series.add(row, meter, versions, events, sum_hi, sum_lo)
 
 

@@ -21,7 +21,14 @@ from confluent_kafka import KafkaException
 from config.catalogue import Catalogue
 from config.settings import Settings
 from edge.murmur2 import partition_of
-from processors.columns import ledger_columns, letter_columns, usage_columns
+from processors.columns import (
+    identity_columns,
+    ledger_columns,
+    letter_columns,
+    number_columns,
+    outcome_columns,
+    usage_columns,
+)
 from processors.consume import PartitionConsumer, batch_of
 from processors.health import past_the_end
 from processors.marks import KafkaLog, Marks, WrongLogError
@@ -31,6 +38,7 @@ from processors.partials import DamagedError
 from processors.patience import patiently
 from processors.services import Services
 from processors.state import FencedError
+from sinks.errors import Retryable
 from sinks.topics import LETTER_RAW_BYTES_MAX, DurableProducer
 
 T = TypeVar("T")
@@ -77,6 +85,8 @@ class MeterStage:
 
     def _take_over(self, partitions: list[int]) -> dict[int, int]:
         self._marks.forget()
+        if partitions:
+            self._marks.agree(partitions, self._say, self._pulse)
         starts = {}
         for partition in partitions:
             slot = self._services.slot(self._topic_id, partition)
@@ -86,8 +96,9 @@ class MeterStage:
                 starts[partition] = self._patiently(owner.begin, self._pulse)
             except FencedError as error:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
-            self._check_end(partition, starts[partition])
+            self._patiently(partial(self._check_end, partition, starts[partition]), self._pulse)
             self._owners[partition] = owner
+        self._same_topic()  # offsets of one topic mean nothing on another
         return starts
 
     def _let_go(self, partitions: list[int]) -> None:
@@ -188,10 +199,17 @@ class MeterStage:
                 # late record must not displace a newer one.
                 self._producer.send(topic, _ENCODER.encode(row), _ENCODER.encode(row.key()) + one.token, partition)
         usage = usage_columns([row for one in released for row in one.rows], self._catalogue)
-        ledger = ledger_columns(released, self._topic_id)
+        ledger, outcomes = ledger_columns(released, self._topic_id), outcome_columns(released, self._topic_id)
+        hours, days = identity_columns(released, self._topic_id), number_columns(released, self._topic_id)
 
         def insert() -> None:
             self._patiently(lambda: self._sink.insert_usage(usage))
+            for hour in hours:
+                self._patiently(partial(self._sink.insert_identities, hour))
+            for day in days:
+                self._patiently(partial(self._sink.insert_numbers, day))
+            self._patiently(lambda: self._sink.insert_admissions(outcomes))
+            # Last: a command that reads this clock relies on all that was closed or admitted by then being there.
             self._patiently(lambda: self._sink.insert_ledger(ledger))
 
         self._sent = (self._inserting.submit(insert), {one.partition: one.through for one in released})
@@ -217,9 +235,7 @@ class MeterStage:
         """An idle owner asks too; a position past the end is found, and a topic made anew under the same name."""
         self._verify_at = self._clock.monotonic()
         with suppress(KafkaException):  # gone or not reachable: the consumer says so itself
-            now = self._services.topic_id(self._settings.kafka.events_topic)
-            if now != self._topic_id:
-                raise LostPartitionError(f"the events topic was {self._topic_id}, and is {now} now")
+            self._same_topic()
         for partition, owner in list(self._owners.items()):
             if not owner.restoring and not owner.unsaved:
                 ask = partial(owner.slot.verify, owner.state.offset)
@@ -227,7 +243,13 @@ class MeterStage:
                     self._patiently(ask, self._pulse)
                 except FencedError as error:
                     raise LostPartitionError(f"partition {partition}: {error}") from error
-            self._check_end(partition, owner.state.offset)
+            with suppress(Retryable):  # the broker is away, and the consumer says so itself
+                self._check_end(partition, owner.state.offset)
+
+    def _same_topic(self) -> None:
+        now = self._services.topic_id(self._settings.kafka.events_topic)
+        if now != self._topic_id:
+            raise LostPartitionError(f"the events topic was {self._topic_id}, and is {now} now")
 
     # -- waiting without leaving the group
 

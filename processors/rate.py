@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
 from config.catalogue import BEGIN_MS, Catalogue
-from processors.merge import Merged
+from processors.account_usage import AccountUsage
 from processors.outputs import WindowRow
+from processors.rate_contracts import Line, contract_days, days_of, held_by, periods_of
 from processors.rate_parts import PartDay, part_days
-from processors.series import SeriesStates
-from processors.states import UsageState
+from rating.contracts import Contract
 from rating.days import rate_days
 from rating.numbers import EXACT, Quantity, shown
 from rating.periods import Period, month_of
-from rating.prices import Combine, Price, meters_of, needs_totals
+from rating.prices import Price, meters_of, needs_totals
 from rating.rate import Segment
-from rating.rollups import period_quantity
-from rating.totals import DAY_MS, day_ms
-from rating.usage import carries, price_usage
+from rating.usage import carries, price_usage, rolled_up_within_a_day
 from sinks.superseded import RatedKey
 
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
-_EPOCH = date(1970, 1, 1)
 
 
 class RatedRow(msgspec.Struct):
@@ -63,50 +60,57 @@ class Rater:
 
     def __init__(self, catalogue: Catalogue, mine: Callable[[str], bool]) -> None:
         self._catalogue, self._tariff = catalogue, catalogue.tariff()
-        self._aggregation = {meter.id: meter.aggregation for meter in catalogue.meters}
-        self._gauges = frozenset(meter for meter, kind in self._aggregation.items() if kind == "gauge")
-        prices = [price for plan in catalogue.plans for price in plan.price]
+        self._gauges = frozenset(meter.id for meter in catalogue.meters if meter.aggregation == "gauge")
+        prices = list(self._tariff.prices())
         closer = frozenset().union(*(meters_of(price) for price in prices if self._looks_closer(price)))
         carrying = frozenset().union(*(meters_of(price) for price in prices if carries(price)))
-        self._carried = self._gauges | carrying  # their usage goes on while nothing happens
-        self.series = SeriesStates(catalogue, closer | self._gauges)
-        self.merged = Merged({(meter.id, meter.version): meter for meter in catalogue.meters}, self.series)
-        self.clock_ms = BEGIN_MS  # the highest record timestamp seen: gauges are rated up to its day
+        whole = self._tariff.accounts_priced_whole()
+        by_window = frozenset().union(*(meters_of(price) for price in prices if rolled_up_within_a_day(price)))
+        self.usage = AccountUsage(catalogue, closer | self._gauges, self._gauges | carrying, whole, by_window)
         self._reached: dict[tuple[str, str], date] = {}  # (account, carried meter) -> the last day rated
         self._named = [account for account in catalogue.account_ids() if mine(account)]
+        self._agreed = [contract for contract in catalogue.contracts if mine(contract.account)]
         self._months: set[Period] = set()
+        self._opened_through = month_of(date.min)
         self._opened: set[tuple[str, Period]] = set()
 
     def _looks_closer(self, price: Price) -> bool:
         return needs_totals(price) or not self._gauges.isdisjoint(meters_of(price))
 
-    def add(self, rows: list[WindowRow]) -> None:
-        """Merge rows; nothing is rated until `rate`."""
-        self.merged.add(rows)
+    def add(self, rows: list[WindowRow], clock_ms: int = BEGIN_MS) -> None:
+        """Merge rows; nothing is rated until `rate`. `clock_ms`: the highest timestamp of their records."""
+        self.usage.merged.add(rows)
+        self.usage.clock_ms = max(self.usage.clock_ms, clock_ms)
 
     def rate(self) -> list[RatedRow]:
         """Every rated row that what changed since the last call may have changed. Rows of one period stand together."""
-        changed, self.merged.dirty = self.merged.dirty, {}
+        merged = self.usage.merged
+        changed, merged.dirty = merged.dirty, {}
         due = {(account, month_of(month)): meters for (account, month), meters in changed.items()}
         self._carry_on(due)
-        rows: list[RatedRow] = []
-        for account, period in self._unopened([period for _, period in due]):
+        for account, period in list(self._unopened([period for _, period in due])):
             due.setdefault((account, period), {})
+        rows: list[RatedRow] = []
+        whole: dict[tuple[str, datetime], _WholeDue] = {}
         for (account, period), meters in sorted(due.items()):
-            segments = self._tariff.segments(account, period)
-            if (account, period) not in self._opened:
-                self._opened.add((account, period))
-                rows += self._opening(account, period, segments)
-            for segment in segments:
+            opens = (account, period) not in self._opened
+            self._opened.add((account, period))
+            for segment in self._tariff.segments(account, period):
+                if segment.contract is not None:
+                    _join(whole, segment, opens, meters)
+                    continue
+                rows += self._opening(account, period, segment) if opens else ()
                 rows += self._segment(account, period, segment, meters)
+        for one in whole.values():
+            rows += self._whole(one)
         return rows
 
     def _carry_on(self, due: dict[tuple[str, Period], dict[str, date]]) -> None:
         """A gauge owes for each day that passes, and a late reading changes all days after it."""
-        today = _day_of(self.clock_ms)
+        today = self.usage.today
         begun: dict[tuple[str, str], date] = {}
         for (account, _), meters in due.items():
-            for meter in self._carried & meters.keys():
+            for meter in self.usage.carried & meters.keys():
                 begun[(account, meter)] = min(meters[meter], begun.get((account, meter), meters[meter]))
         for place, last in self._reached.items():
             if last < today:
@@ -120,22 +124,28 @@ class Rater:
             self._reached[(account, meter)] = max(today, self._reached.get((account, meter), today))
 
     def _unopened(self, periods: Iterable[Period]) -> Iterator[tuple[str, Period]]:
-        """Named accounts owe flat prices in every period that has usage of anybody here, their own or not."""
+        """Named accounts owe flat prices in every period that has usage of anybody here, and while a contract holds."""
         fresh = set(periods) - self._months
         self._months |= fresh
-        return ((account, period) for account in self._named for period in fresh)
+        yield from ((account, period) for account in self._named for period in fresh)
+        this = month_of(self.usage.today)
+        if this == self._opened_through:
+            return
+        for contract in self._agreed:
+            period = month_of(contract.from_.date())
+            while period.start <= this.start and (contract.to is None or period.start < contract.to.date()):
+                yield contract.account, period
+                period = month_of(period.end)
+        self._opened_through = this
 
-    def _opening(self, account: str, period: Period, segments: list[Segment]) -> list[RatedRow]:
-        rows = []
-        for segment in segments:
-            for price in segment.plan.price if segment.plan else ():
-                if not price.per:
-                    owed = price_usage(
-                        price, [], Period(segment.start, segment.end), segment.start, whole=period
-                    ).amount
-                    opening = PartDay(None, "", _ZERO, _ZERO, owed, owed, "")
-                    rows.append(self._row(account, period, segment, price, opening, 0))
-        return rows
+    # -- months of days in UTC
+
+    def _opening(self, account: str, period: Period, segment: Segment) -> Iterator[RatedRow]:
+        for price in segment.plan.price if segment.plan else ():
+            if not price.per:
+                owed = price_usage(price, [], Period(segment.start, segment.end), segment.start, whole=period).amount
+                row = PartDay(None, "", _ZERO, _ZERO, owed, owed, "")
+                yield self._row(account, period.start, segment.start, _line(segment, price), row, 0)
 
     def _segment(self, account: str, period: Period, segment: Segment, due: dict[str, date]) -> Iterator[RatedRow]:
         """The days of a segment from the first change on; those before it keep their amounts."""
@@ -147,95 +157,79 @@ class Rater:
             if changed:
                 yield from self._price(account, period, segment, price, min(changed))
         for meter in sorted(due.keys() - rated):
-            reason = segment.reason
-            if segment.plan:
-                reason = f"plan {segment.plan.id} version {segment.plan.version} has no price for this meter"
-            yield from self._unrated(account, period, segment, meter, due[meter], reason)
+            yield from self._unrated(account, period, segment, meter, due[meter])
 
     def _price(self, account: str, period: Period, segment: Segment, price: Price, first: date) -> Iterator[RatedRow]:
         meters = meters_of(price)
-        days = self._days(account, meters, segment, carried=carries(price))
-        versions = self._versions(account, meters, period, days)
+        days = self.usage.days(account, meters, segment.start, segment.end)
+        versions = self.usage.versions(account, meters, period.start, days)
         if self._looks_closer(price):
-            totals = self.series.totals(account, meters, min(segment.end, _day_of(self.clock_ms) + _DAY))
+            totals = self.usage.totals(account, meters, segment.start, segment.end)
             rows: Iterable[PartDay] = part_days(price, totals, Period(segment.start, segment.end), period, days, first)
         else:
             assert price.meter is not None
-            rows = _whole_days(price, days, self._cumulate(account, price.meter, days))
+            rows = _whole_days(price, days, self.usage.cumulated(account, price.meter, days))
+        line = _line(segment, price)
         for row in rows:
             if row.day is not None and row.day >= first:
-                yield self._row(account, period, segment, price, row, versions[row.day])
+                yield self._row(account, period.start, segment.start, line, row, versions[row.day])
 
-    def _unrated(
-        self, account: str, period: Period, segment: Segment, meter: str, first: date, reason: str
-    ) -> Iterator[RatedRow]:
-        days = self._days(account, frozenset((meter,)), segment)
-        versions = self._versions(account, frozenset((meter,)), period, days)
+    def _unrated(self, account: str, period: Period, segment: Segment, meter: str, first: date) -> Iterator[RatedRow]:
+        plan, reason = segment.plan, segment.reason
+        if plan:
+            reason = f"plan {plan.id} version {plan.version} has no price for this meter"
+        line = Line(
+            "",
+            meter,
+            "",
+            segment.start,
+            plan.id if plan else "",
+            plan.version if plan else 0,
+            "",
+            plan.currency if plan else "",
+        )
+        days = self.usage.days(account, (meter,), segment.start, segment.end)
+        versions = self.usage.versions(account, (meter,), period.start, days)
         before = _ZERO
-        for day, total in zip(days, self._cumulate(account, meter, days), strict=True):
+        for day, total in zip(days, self.usage.cumulated(account, meter, days), strict=True):
             now = shown(total)
             if day >= first:
                 row = PartDay(day, "", EXACT.subtract(now, before), now, None, None, reason)
-                yield self._row(account, period, segment, meter, row, versions[day])
+                yield self._row(account, period.start, segment.start, line, row, versions[day])
             before = now
 
-    # -- days, their versions and quantities
+    # -- contracts with periods of their own, or that change within them
 
-    def _days(self, account: str, meters: frozenset[str], segment: Segment, *, carried: bool = False) -> list[date]:
-        """The days of a segment on which anything was used, ascending; of what is carried all days that have come."""
-        found: set[date] = set()
-        for meter in meters:
-            days = self.merged.days.get((account, meter), {})
-            found |= {day for day in days if segment.start <= day < segment.end}
-            if days and (carried or meter in self._gauges):
-                day, last = max(segment.start, min(days)), min(segment.end - _DAY, _day_of(self.clock_ms))
-                found |= {day + n * _DAY for n in range((last - day).days + 1)}
-        return sorted(found)
-
-    def _versions(self, account: str, meters: frozenset[str], period: Period, days: list[date]) -> dict[date, int]:
-        """Of each day the sum over all partials up to it: of the period's, and of what is carried all before it too."""
-        states = sorted(
-            (day, state.versions)
-            for meter in meters
-            for day, state in self.merged.days.get((account, meter), {}).items()
-            if day >= period.start or meter in self._carried
-        )
-        found, place, total = {}, 0, 0
-        for day in days:
-            while place < len(states) and states[place][0] <= day:
-                total += states[place][1]
-                place += 1
-            found[day] = total
-        return found
-
-    def _cumulate(self, account: str, meter: str, days: list[date]) -> list[Quantity]:
-        """The quantity of a segment up to each of its days."""
-        if meter in self._gauges and days:
-            totals = self.series.totals(account, frozenset((meter,)), days[-1] + _DAY)
-            start = day_ms(days[0])
-            return [period_quantity(_Counted(meter), totals, start, day_ms(day + _DAY)) for day in days]
-        states, running, totals_ = self.merged.days.get((account, meter), {}), UsageState(), []
-        for day in days:
-            running.merge(states[day])
-            totals_.append(running.quantity(self._aggregation[meter]))
-        return totals_
+    def _whole(self, due: _WholeDue) -> Iterator[RatedRow]:
+        """Every billing period of a contract that the due days touch, from the first change on."""
+        contract = due.contract
+        meters = self.usage.meters_of(contract.account)
+        for period in periods_of(contract, due.start, due.end):
+            start, end = days_of(period)
+            days = self.usage.days(contract.account, meters, start, end)
+            versions = self.usage.versions(contract.account, meters, start, days)
+            totals = held_by(contract, period, self.usage.totals(contract.account, meters, start, end))
+            first = end if due.first is None else due.first
+            for line, row in contract_days(contract, self._tariff, period, totals, days, first):
+                if row.day is None and (due.opens or due.first is not None):
+                    yield self._row(contract.account, start, line.start, line, row, 0)
+                elif row.day is not None and row.day >= first:
+                    yield self._row(contract.account, start, line.start, line, row, versions[row.day])
 
     def _row(
-        self, account: str, period: Period, segment: Segment, priced: Price | str, row: PartDay, version: int
+        self, account: str, period_start: date, segment_start: date, line: Line, row: PartDay, version: int
     ) -> RatedRow:
-        """`priced`: the price, or the meter that has none."""
-        plan, price = segment.plan, None if isinstance(priced, str) else priced
         return RatedRow(
             account=account,
-            plan=plan.id if plan else "",
-            plan_version=plan.version if plan else 0,
-            price=price.id if price else "",
-            model=price.model if price else "",
-            meter=priced if isinstance(priced, str) else priced.meter or "",
-            currency=plan.currency if plan else "",
-            period_start=period.start,
-            segment_start=segment.start,
-            day=row.day or segment.start,
+            plan=line.plan,
+            plan_version=line.plan_version,
+            price=line.price,
+            model=line.model,
+            meter=line.meter,
+            currency=line.currency,
+            period_start=period_start,
+            segment_start=segment_start,
+            day=row.day or segment_start,
             opening=row.day is None,
             part=row.part,
             quantity=row.quantity,
@@ -248,15 +242,41 @@ class Rater:
         )
 
 
-class _Counted(NamedTuple):
-    """A meter as it is, without a price."""
+class _WholeDue(NamedTuple):
+    """What is due of a contract: the days [start, end), those from `first` on changed (None: none), or it opens."""
 
-    meter: str | None
-    combine: Combine | None = None
+    contract: Contract
+    start: date
+    end: date
+    first: date | None
+    opens: bool
 
 
-def _day_of(at_ms: int) -> date:
-    return date.min if at_ms == BEGIN_MS else _EPOCH + at_ms // DAY_MS * _DAY
+def _join(due: dict[tuple[str, datetime], _WholeDue], segment: Segment, opens: bool, meters: dict[str, date]) -> None:
+    contract = segment.contract
+    assert contract is not None
+    first = min(meters.values(), default=None)
+    start = segment.start if opens or first is None else max(segment.start, first)
+    place = (contract.account, contract.from_)
+    was = due.get(place)
+    if was is not None:
+        firsts = [one for one in (was.first, first) if one is not None]
+        due[place] = _WholeDue(
+            contract,
+            min(was.start, start),
+            max(was.end, segment.end),
+            min(firsts, default=None),
+            was.opens or opens,
+        )
+    else:
+        due[place] = _WholeDue(contract, start, segment.end, first, opens)
+
+
+def _line(segment: Segment, price: Price) -> Line:
+    plan = segment.plan
+    assert plan is not None
+    place = (price.id, price.meter or "", "", segment.start)
+    return Line(*place, plan.id, plan.version, price.model, plan.currency)
 
 
 def _whole_days(price: Price, days: list[date], totals: list[Quantity]) -> Iterator[PartDay]:

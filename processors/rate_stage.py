@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -66,7 +67,10 @@ class RateStage:
     def _take_over(self, partitions: list[int]) -> dict[int, int]:
         for partition in partitions:
             self._raters[partition] = Rater(self._catalogue, self._owner_of(partition))
-        bounds = {partition: self._consumer.bounds(partition) for partition in partitions}
+        bounds = {
+            partition: self._patiently(partial(self._consumer.bounds, partition), self._pulse)
+            for partition in partitions
+        }
         # The embedded broker's ends are wrong, so there only the consumer's own word for the end counts.
         self._quiet.update({p: end if self._ends_trusted else _NEVER for p, (_, end) in bounds.items()})
         return {partition: low for partition, (low, _) in bounds.items()}
@@ -86,9 +90,9 @@ class RateStage:
         count = 0
         for partition, messages in taken.items():
             rater = self._raters[partition]
-            rater.clock_ms = max(rater.clock_ms, *(message.timestamp()[1] for message in messages))
             values = [message.value() for message in messages]
-            rater.add([_DECODER.decode(value) for value in values if value is not None])
+            clock_ms = max(message.timestamp()[1] for message in messages)
+            rater.add([_DECODER.decode(value) for value in values if value is not None], clock_ms)
             count += len(messages)
         self._wake()
         processing = self._settings.processing

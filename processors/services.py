@@ -57,7 +57,7 @@ class Services:
 
     @cached_property
     def _redis(self) -> Redis:
-        return connect(self._settings.redis.url)
+        return connect(self._settings.redis.url, self._settings.redis.timeout_ms / 1000)
 
     def sink(self) -> ClickHouseSink:
         return ClickHouseSink(self._settings.clickhouse, rows_max=self._settings.limits.sink_rows_max)

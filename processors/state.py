@@ -19,6 +19,15 @@ _HERE = Path(__file__).parent
 _PIECE_BYTES = 8 * 1024 * 1024  # read at a time: a long GETRANGE blocks every other client of the server
 _RETRY_MS = 200  # a restart of Redis takes about a second
 _STRING_BYTES_MAX = 512 * 1024 * 1024  # Redis refuses longer strings
+# A server that can't be reached or is loading, is out of memory, or is a replica just now.
+_PASSING = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+)
+_REFUSALS = ("MISCONF", "NOREPLICAS")  # its disk is full, or too few replicas follow it: no class of their own
 
 
 class FencedError(Exception):
@@ -62,7 +71,7 @@ class Slot(Protocol):
         """Forget a damaged state, as its owner; None where the head itself is damaged. FencedError, Retryable."""
 
 
-def connect(url: str, timeout_s: int = 10) -> redis.Redis:
+def connect(url: str, timeout_s: float = 10) -> redis.Redis:
     """A client that never repeats a command by itself: only we know what a repeat would mean."""
     return redis.Redis.from_url(
         url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout_s, socket_connect_timeout=timeout_s
@@ -164,6 +173,7 @@ class _retryable:  # noqa: N801 (a context manager reads as a verb)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError)):
+        refused = isinstance(error, redis.ResponseError) and str(error).startswith(_REFUSALS)
+        if refused or isinstance(error, _PASSING):
             where = hide_credentials(str(error))
             raise Retryable(f"Redis: {where}; see `tollstream doctor`", _RETRY_MS) from error

@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 from rating.calendar import BillingPeriod
 from rating.changes import Piece, pieces
-from rating.charges import ms, price_piece, usage_of, window_charges
+from rating.charges import ms, price_piece, span_of_piece, usage_of, window_charges
 from rating.commitments import Charge
 from rating.contracts import Contract
 from rating.kernels import flat_step
 from rating.money import round_lines, round_money
-from rating.numbers import EXACT, ZERO, shown
+from rating.numbers import EXACT, ZERO, Quantity, shown
 from rating.openings import Invoiced, Opening
+from rating.pools import allocated, span_shares
 from rating.prices import Flat, Price, Recurring, explain, meters_of, price_amount
 from rating.proration import prorated
-from rating.rate import Tariff
 from rating.rated import RatedLine, RatedPeriod, UnratedRow
 from rating.settlement import covers, settle
-from rating.timeline import Span, clipped, spans, timeline
+from rating.timeline import Catalogue, Span, clipped, spans, timeline
 from rating.totals import Total
 from rating.unrated import priced_times, unrated_rows
 from rating.usage import Part, Priced
@@ -29,7 +29,7 @@ from rating.usage import Part, Priced
 def rate_period(
     contract: Contract,
     totals: Sequence[Total],
-    catalogue: Tariff,
+    catalogue: Catalogue,
     opening: Opening,
     *,
     through: datetime | None = None,
@@ -82,7 +82,7 @@ def rate_period(
 def rate_contract(
     contract: Contract,
     totals: Sequence[Total],
-    catalogue: Tariff,
+    catalogue: Catalogue,
     end: datetime,
     opening: Opening | None = None,
     *,
@@ -105,6 +105,7 @@ def rate_contract(
 class _Owed(NamedTuple):
     piece: Piece
     part: Part
+    shares: Mapping[str, Quantity] = {}
 
 
 class _Rating:
@@ -125,7 +126,7 @@ class _Rating:
         self.owed: dict[str, list[_Owed]] = {}
         self.charges: list[Charge] = []
         self.refused: list[UnratedRow] = []
-        self._used = opening.used
+        self._used, self._through = opening.used, through
         self._by_meter: dict[str, list[Total]] = {}
         for total in (*opening.used, *self.known):
             self._by_meter.setdefault(total.meter, []).append(total)
@@ -135,7 +136,7 @@ class _Rating:
         id = held[0].price.id
         drawn = any(covers(commitment, id) for commitment in self.contract.commitment)
         parts = self.owed.setdefault(id, [])
-        for piece in pieces(self.contract, self.period, held, bool(self._used)):
+        for piece in pieces(self.contract, self.period, held, bool(self._used), self._through):
             if piece.price.meter is None:
                 part = _fixed(self.contract, self.period, piece, self.explained)
                 parts.append(_Owed(piece, part))
@@ -144,7 +145,7 @@ class _Rating:
                 continue
             usage = usage_of(piece, self._usage(piece.price, held))
             priced = price_piece(piece, usage, self.period, self.explained)
-            parts += [_Owed(piece, part) for part in priced.parts]
+            parts += [_Owed(piece, part, self._shares(piece, part, usage)) for part in priced.parts]
             self._refuse(piece, priced)
             if drawn:
                 self.charges += window_charges(piece, usage, self.period)
@@ -157,6 +158,19 @@ class _Rating:
                 gap = (ms(before.end), ms(after.start))
                 found = [total for total in found if not gap[0] <= total.start_ms < gap[1]]
         return found
+
+    def _shares(self, piece: Piece, part: Part, usage: Sequence[Total]) -> Mapping[str, Quantity]:
+        """Who used what of a part, where its price gives the cost back; of a matrix, whoever has the part's values."""
+        if piece.price.allocate_by is None:
+            return {}
+        start = ms(piece.start)
+        mine = [
+            total
+            for total in usage
+            if total.start_ms >= start
+            and all(total.label(name) in value.split("+") for name, value in part.values.items())
+        ]
+        return span_shares(piece.price, mine, span_of_piece(piece, self.period))
 
     def _refuse(self, piece: Piece, priced: Priced) -> None:
         meter = piece.price.meter
@@ -188,7 +202,7 @@ def _fixed(contract: Contract, period: BillingPeriod, piece: Piece, explained: b
 def _lines(owed: Mapping[str, list[_Owed]], currency: str) -> Iterator[RatedLine]:
     for price, parts in owed.items():
         amounts = round_lines([one.part.amount for one in parts], currency)
-        for (piece, part), amount in zip(parts, amounts, strict=True):
+        for (piece, part, shares), amount in zip(parts, amounts, strict=True):
             yield RatedLine(
                 price=price,
                 plan=piece.plan.id,
@@ -202,6 +216,7 @@ def _lines(owed: Mapping[str, list[_Owed]], currency: str) -> Iterator[RatedLine
                 start=piece.start,
                 end=piece.end,
                 explanation=part.steps,
+                allocated=allocated(amount, currency, shares) if shares else {},
             )
 
 
@@ -213,7 +228,7 @@ def _billed_ahead(
         if any(covers(commitment, id) for commitment in contract.commitment):
             continue
         due: dict[str, Decimal] = {}
-        for piece in pieces(contract, period, price_spans, False):
+        for piece in pieces(contract, period, price_spans, False, period.end):
             if isinstance(piece.price, Flat | Recurring) and piece.price.billed == "advance":
                 amount = _fixed(contract, period, piece, False).amount
                 due[piece.plan.id] = EXACT.add(due.get(piece.plan.id, ZERO), amount)

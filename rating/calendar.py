@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.resources import files
 from typing import Annotated, Any, Literal, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -92,13 +93,21 @@ def _day(anchor: Anchor, place: int) -> date:
     return min(first + timedelta(days=anchor.day - 1), after - timedelta(days=1))
 
 
-@lru_cache(maxsize=1024)
+@cache
+def _zone_names() -> frozenset[str]:
+    return frozenset(files("tzdata").joinpath("zones").read_text("utf-8").split())
+
+
+@cache
 def zone(name: str) -> ZoneInfo:
-    """The time zone of an IANA name. Raises ValueError for another name."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a directory of the database, or too long a name
-        raise ValueError(f"{name!r} is no time zone; write an IANA name such as Europe/Berlin") from None
+    """The time zone of an IANA name. Raises ValueError for another name.
+
+    From the package tzdata, which the lock pins, and not from the system: all machines must have the same rules.
+    """
+    if name not in _zone_names():
+        raise ValueError(f"{name!r} is no time zone; write an IANA name such as Europe/Berlin")
+    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as rules:
+        return ZoneInfo.from_file(rules, key=name)
 
 
 @lru_cache(maxsize=16384)

@@ -19,7 +19,10 @@ from rating.timeline import Span
 
 
 class Piece(NamedTuple):
-    """A line to be: what `price` owes for [since, end) less what it owes for [since, start)."""
+    """A line to be: what `price` owes for [since, end) less what it owes for [since, start).
+
+    Usage is known up to `through`, which is not after `end`: no value is carried beyond it.
+    """
 
     price: Price
     plan: Plan
@@ -27,6 +30,7 @@ class Piece(NamedTuple):
     since: datetime
     start: datetime
     end: datetime
+    through: datetime
 
 
 def is_tiered(price: Price) -> bool:
@@ -41,28 +45,35 @@ def is_tiered(price: Price) -> bool:
     return bounded or rounded or Decimal(price.free_quantity) != 0
 
 
-def pieces(contract: Contract, period: BillingPeriod, spans: list[Span], used_before: bool) -> list[Piece]:
+def pieces(
+    contract: Contract, period: BillingPeriod, spans: list[Span], used_before: bool, through: datetime
+) -> list[Piece]:
     """The pieces of one price id that is held in `spans`, by `tiers_on_change`; restart where nothing is said.
 
     `used_before`: the period has usage from before the contract, which `continue` counts.
     """
     policy = contract.tiers_on_change
     if spans[0].price.meter is None:
-        return [Piece(span.price, span.plan, span.place, span.start, span.start, span.end) for span in spans]
+        return [_piece(span, span.price, span.start, through) for span in spans]
     if policy == "reprice":
-        last = spans[-1]
-        return [Piece(last.price, last.plan, spans[0].place, spans[0].start, spans[0].start, last.end)]
+        whole = spans[-1]._replace(start=spans[0].start, place=spans[0].place)
+        return [_piece(whole, whole.price, whole.start, through)]
     if policy == "continue":
         since = period.start if used_before else spans[0].start
-        return [Piece(span.price, span.plan, span.place, since, span.start, span.end) for span in spans]
-    found = []
-    for span in spans:
-        price = span.price
-        if policy == "prorate":
-            by = "second" if contract.proration == "none" else contract.proration
-            price = scaled(price, share(contract.calendar, period, span.start, span.end, by))
-        found.append(Piece(price, span.plan, span.place, span.start, span.start, span.end))
-    return found
+        return [_piece(span, span.price, since, through) for span in spans]
+    if policy == "prorate":
+        return [_piece(span, scaled(span.price, _part(contract, period, span)), span.start, through) for span in spans]
+    return [_piece(span, span.price, span.start, through) for span in spans]
+
+
+def _piece(span: Span, price: Price, since: datetime, through: datetime) -> Piece:
+    return Piece(price, span.plan, span.place, since, span.start, span.end, min(span.end, through))
+
+
+def _part(contract: Contract, period: BillingPeriod, span: Span) -> Fraction:
+    """The share of tiers: by day where the contract prorates by day, but for a span within one day."""
+    by_day = contract.proration == "day" and share(contract.calendar, period, span.start, span.end, "day")
+    return by_day or share(contract.calendar, period, span.start, span.end, "second")
 
 
 def scaled(price: Price, part: Fraction) -> Price:

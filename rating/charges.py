@@ -47,7 +47,7 @@ def usage_of(piece: Piece, totals: Sequence[Total]) -> list[Total]:
 
 def price_piece(piece: Piece, totals: Sequence[Total], period: BillingPeriod, steps: bool) -> Priced:
     """The parts of a piece, from the totals of `usage_of`."""
-    span = _span(piece, period)
+    span = span_of_piece(piece, period)
     whole = price_span(piece.price, totals, span, steps=steps)
     if piece.since == piece.start:
         return whole
@@ -57,10 +57,11 @@ def price_piece(piece: Piece, totals: Sequence[Total], period: BillingPeriod, st
     return Priced(tuple(_between(before.parts, whole.parts)), tuple(_newly_refused(before.refused, whole.refused)))
 
 
-def _span(piece: Piece, period: BillingPeriod) -> Span:
+def span_of_piece(piece: Piece, period: BillingPeriod) -> Span:
+    """What is cumulated for a piece, in milliseconds."""
     return Span(
         start_ms=ms(piece.since),
-        through_ms=ms(piece.end),
+        through_ms=ms(piece.through),
         end_ms=ms(piece.end),
         divisor_ms=ms(period.end) - ms(period.start),
     )
@@ -104,7 +105,8 @@ def window_charges(piece: Piece, totals: Sequence[Total], period: BillingPeriod)
     What a rollup makes of a period is known when it is over, so such a price is one charge, at the end of the piece.
     """
     price = piece.price
-    if price.rollup is not None or (isinstance(price, Matrix) and any(one.rollup for one in price.cells.values())):
+    inner = [*price.cells.values(), price.fallback] if isinstance(price, Matrix) else []
+    if any(one is not None and one.rollup is not None for one in (price, *inner)):
         for part in price_piece(piece, totals, period, False).parts:
             yield Charge(piece.end - _MS, piece.place, _key(part), price.id, part.amount)
     elif price.combine is not None or price.discount is not None or isinstance(price, Matrix):
@@ -146,7 +148,7 @@ def _owed(price: Price, state: State | None) -> Decimal:
 
 def _by_repricing(piece: Piece, totals: Sequence[Total], period: BillingPeriod) -> Iterator[Charge]:
     """Of a price that looks at more than one quantity: all of it is priced again after each window."""
-    start, span = ms(piece.start), _span(piece, period)
+    start, span = ms(piece.start), span_of_piece(piece, period)
     owed = price_span(piece.price, totals, replace(span, through_ms=start)).amount
     if piece.since == piece.start:
         yield Charge(piece.start, piece.place, (), piece.price.id, owed)

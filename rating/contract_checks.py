@@ -13,11 +13,13 @@ from rating.contracts import Contract
 from rating.instants import instant_text, within
 from rating.money import currency_fault, minor_digits
 from rating.prices import Price, meters_of
+from rating.terms import EVERY_MS
 from rating.timeline import Stretch, Versions, timeline
 
 Fault = tuple[str, str]
 Windows = Mapping[str, Set[int]]  # of each meter, the lengths of the windows of its versions, in milliseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMES = {length_ms: name for name, length_ms in EVERY_MS.items()}
 _LAST_YEAR = 2100  # time zones repeat their rules yearly by then, so an offset that never came up will not
 
 
@@ -155,7 +157,7 @@ def _cuts(instant: datetime, window_ms: int) -> bool:
 
 
 def _cut_message(instant: datetime, window_ms: int, meter: str) -> str:
-    return f"{instant_text(instant)}, which cuts a window of meter {meter!r} ({window_ms // 60_000} minutes)"
+    return f"{instant_text(instant)}, which cuts a window of {_NAMES[window_ms]} of meter {meter!r}"
 
 
 @lru_cache(maxsize=4096)

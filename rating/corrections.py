@@ -14,8 +14,8 @@ from rating.contracts import Contract
 from rating.numbers import EXACT, ZERO
 from rating.openings import Opening
 from rating.prices import meters_of
-from rating.rate import Tariff
 from rating.rated import RatedPeriod
+from rating.timeline import Catalogue
 from rating.totals import Total
 
 _Key = tuple[str, str, str | None, str | None]  # the fields of a CorrectionLine but its amount
@@ -77,7 +77,7 @@ class Books(NamedTuple):
 
 
 def late_correction(
-    contract: Contract, late: Sequence[Total], original: Books, current: Books, catalogue: Tariff
+    contract: Contract, late: Sequence[Total], original: Books, current: Books, catalogue: Catalogue
 ) -> Correction:
     """What late usage of an invoiced period changes, by the contract's `late_policy`.
 
@@ -97,7 +97,7 @@ def late_correction(
     return _with(contract, current, moved, catalogue)
 
 
-def _with(contract: Contract, books: Books, late: Sequence[Total], catalogue: Tariff) -> Correction:
+def _with(contract: Contract, books: Books, late: Sequence[Total], catalogue: Catalogue) -> Correction:
     final = rate_period(contract, books.totals, catalogue, books.opening, explained=False)
     again = rate_period(contract, [*books.totals, *late], catalogue, books.opening, explained=False)
     return correction(final, again)

@@ -54,7 +54,7 @@ def usage_days(
     each day changes something. The amounts add up to `price_usage(price, totals, period, day after the last)` exactly.
     """
     before = price_usage(price, totals, period, period.start, whole=whole)
-    rows = [(DayAmount(None, ZERO, ZERO, before.amount), before)]
+    rows = [(DayAmount(None, before.quantity, before.quantity, before.amount), before)]
     last: date | None = None
     for day in days:
         if last is not None and day <= last:

@@ -133,6 +133,8 @@ def period_document(rated: RatedPeriod) -> dict[str, Any]:
     for name in ("lines", "terms"):
         for part, written in zip(getattr(rated, name), plain[name], strict=True):
             written["amount"] = format(part.amount, "f")
+    for line, written in zip(rated.lines, plain["lines"], strict=True):
+        written["allocated"] = {label: format(amount, "f") for label, amount in line.allocated.items()}
     return plain
 
 

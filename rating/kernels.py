@@ -79,7 +79,7 @@ def rounded_quotient(quantity: Quantity, divisor: Decimal, how: Round) -> Decima
         return EXACT.add(whole, 1 if rest > 0 else 0)
     if how == "down":
         return EXACT.subtract(whole, 1 if rest < 0 else 0)
-    if EXACT.add(abs(rest), abs(rest)) >= divisor:
+    if EXACT.multiply(EXACT.abs(rest), Decimal(2)) >= divisor:
         return EXACT.add(whole, 1 if rest > 0 else -1)
     return EXACT.plus(whole)
 

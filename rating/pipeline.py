@@ -127,7 +127,9 @@ class Pipeline:
             (self._conditional if met else ZERO, "discount, its condition met"),
         ):
             if share:
-                steps.append(Step(f"{name} {_percent(share)}", now, -share, EXACT.multiply(now, -share)))
+                steps.append(
+                    Step(f"{name} {_percent(share)}", now, EXACT.minus(share), EXACT.multiply(now, EXACT.minus(share)))
+                )
                 now = EXACT.add(now, steps[-1].amount)
         if self._maximum is not None and now > self._maximum:
             steps.append(flat_step(f"down to the maximum of {text(self._maximum)}", EXACT.subtract(self._maximum, now)))

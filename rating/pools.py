@@ -9,7 +9,7 @@ from rating.numbers import EXACT, ZERO, Quantity
 from rating.periods import Period
 from rating.prices import Price
 from rating.totals import Total
-from rating.usage import span_of
+from rating.usage import Span, span_of
 
 
 def shares(
@@ -21,7 +21,13 @@ def shares(
     """
     if price.allocate_by is None:
         raise ValueError(f"price {price.id!r} has no allocate_by")
-    span = span_of(period, through, whole)
+    return span_shares(price, totals, span_of(period, through, whole))
+
+
+def span_shares(price: Price, totals: Sequence[Total], span: Span) -> dict[str, Quantity]:
+    """`shares` between instants; nothing for a price that allocates by nothing."""
+    if price.allocate_by is None:
+        return {}
     groups: dict[str, list[Total]] = {}
     for total in totals:
         if total.meter == price.meter and total.start_ms < span.through_ms:

@@ -9,7 +9,7 @@ import msgspec
 
 from rating.kernels import OneNumberIsNotEnoughError, Step
 from rating.money import MixedCurrencyError, round_money
-from rating.numbers import EXACT, Quantity, canonical, settled, shown
+from rating.numbers import EXACT, Quantity, canonical, settled
 from rating.prices import Matrix, Price, Recurring, explain, price_amount, read_price
 from rating.rollups import combined
 
@@ -78,12 +78,11 @@ def _quoted(price: Price, number: Quantity, asked: Context, currency: str | None
     if None not in (own, currency) and own != currency:
         raise MixedCurrencyError(f"price {price.id!r} is of a meter in {own}; quote it in that, not in {currency}")
     met = price.discount is not None and price.discount.when.holds(_measured(price, number, asked))
-    if isinstance(price, Matrix):
-        charged, steps = _quoted(_cell(price, asked), number, asked, currency)
+    if isinstance(price, Matrix | Recurring):
+        inner = price.price if isinstance(price, Recurring) else _cell(price, asked)
+        charged, steps = _quoted(inner, number, asked, currency)
         final = price.pipeline.terms(charged, met)
         return final, (*steps, *price.pipeline.term_steps(charged, final, met))
-    if isinstance(price, Recurring):
-        price = msgspec.structs.replace(price, quantity=shown(number))
     return price_amount(price, number, met), explain(price, number, met)
 
 

@@ -1,6 +1,6 @@
 """Which plan prices an account on which days, for what is rated as usage comes in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -13,6 +13,7 @@ from rating.contract_checks import contract_faults
 from rating.contracts import Contract
 from rating.periods import Period, month_of
 from rating.plans import Plan
+from rating.prices import Price
 from rating.timeline import Stretch, Versions, clipped, timeline, versions_of
 
 _TERMS = ("minimum", "commitment", "credit", "coupon")
@@ -22,13 +23,15 @@ _DAY, _TICK = timedelta(days=1), timedelta(microseconds=1)
 class Segment(msgspec.Struct, frozen=True):
     """The days [start, end) of a period under one contract; `plan` None means not rated, and `reason` says why.
 
-    `plan.price` holds all prices of the contract, of add-ons and overrides too.
+    `plan.price` holds all prices of the contract, of add-ons and overrides too. `contract` is set, and `plan` is not,
+    where days in UTC cannot express it and its periods must be priced whole, by `rate_period`.
     """
 
     plan: Plan | None
     start: date
     end: date
     reason: str = ""
+    contract: Contract | None = None
 
 
 class Tariff(msgspec.Struct, frozen=True, dict=True):
@@ -51,6 +54,25 @@ class Tariff(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def _contracts(self) -> dict[str, list[Contract]]:
         return _by_account(self.contracts)
+
+    def accounts_priced_whole(self) -> frozenset[str]:
+        """Accounts of which days in UTC may not express some month."""
+        return frozenset(one.account for one in self.contracts if _may_be_whole(one, timeline(one, self.versions)))
+
+    def prices(self) -> Iterator[Price]:
+        """Every price of any plan and contract."""
+        for plan in self.plans:
+            yield from plan.price
+        for contract in self.contracts:
+            yield from (override.price for override in contract.override)
+
+    @cached_property
+    def taken_apart_by(self) -> dict[str, frozenset[str]]:
+        """Of each price id the dimensions by which any version of it has parts."""
+        found: dict[str, frozenset[str]] = {}
+        for price in self.prices():
+            found[price.id] = found.get(price.id, frozenset()).union(price.per)
+        return found
 
     def contracts_of(self, account: str) -> list[Contract]:
         """The contracts of an account, ascending; the default plan is no contract."""
@@ -86,7 +108,7 @@ class Tariff(msgspec.Struct, frozen=True, dict=True):
 
         A contract is priced by the highest version of its plan; days without one by the default plan, if there is one.
         Contracts that follow each other stay apart even on one plan: each starts its tiers anew. What days in UTC
-        cannot express (see `whole_reason`) is not rated here but with its contract, by `rate_period`.
+        cannot express (see `whole_reason`) has no plan but its contract, to be priced by `rate_period`.
         """
         found: list[Segment] = []
         reached = period.start
@@ -108,7 +130,7 @@ class Tariff(msgspec.Struct, frozen=True, dict=True):
         stretches = clipped(timeline(contract, self.versions), bounds)
         reason = whole_reason(contract, stretches, bounds)
         if reason:
-            return Segment(None, start, end, f"contract {contract.name!r} {reason}; see its preview")
+            return Segment(None, start, end, f"contract {contract.name!r} {reason}", contract)
         return _segment(stretches[0])
 
     def plan_for(self, account: str, day: date) -> Plan | None:
@@ -128,6 +150,14 @@ def whole_reason(contract: Contract, stretches: list[Stretch], month: BillingPer
     if partial and (contract.proration != "none" or contract.tiers_on_change == "prorate"):
         return "holds for a part of the month, and is prorated"
     return ""
+
+
+def _may_be_whole(contract: Contract, stretches: list[Stretch]) -> bool:
+    """Whether `whole_reason` may find one in some month."""
+    plain = (contract.anchor, contract.time_zone, contract.proration) == (Anchor(), "UTC", "none")
+    bounds = [bound for stretch in stretches for bound in (stretch.start, stretch.end) if bound]
+    at_midnight = all(bound.time() == time() for bound in bounds)
+    return not (plain and at_midnight and len(stretches) == 1 and contract.tiers_on_change != "prorate")
 
 
 def is_priced_by_day(contract: Contract, tariff: Tariff, month: BillingPeriod) -> bool:

@@ -27,7 +27,8 @@ class RatedLine(msgspec.Struct, frozen=True):
     """What one price owes for [start, end): of one accumulator, told apart by `values`.
 
     `amount` is in minor units' digits; the amounts of one price of an invoice are rounded together, once, and split by
-    largest remainder. `amount_unrounded` (12 decimals) is what the steps of `explanation` add up to.
+    largest remainder. `amount_unrounded` (12 decimals) is what the steps of `explanation` add up to. `allocated`: the
+    amount given back to those who used it, for a price with `allocate_by`.
     """
 
     price: str
@@ -42,6 +43,7 @@ class RatedLine(msgspec.Struct, frozen=True):
     start: datetime
     end: datetime
     explanation: tuple[Step, ...] = ()
+    allocated: Mapping[str, Decimal] = {}
 
 
 class TermLine(msgspec.Struct, frozen=True):

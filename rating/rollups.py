@@ -147,9 +147,12 @@ def _each(how: str, windows: list[Total]) -> Quantity:
         level = merged([window.state for window in windows])
         assert isinstance(level, Level)
         return level.each(how)
+    by_start: dict[int, list[State]] = {}  # a window may come in parts, such as one for each partition of a log
+    for window in windows:
+        by_start.setdefault(window.start_ms, []).append(window.state)
     if how == "last":
-        return max(windows, key=lambda window: window.start_ms).state.quantity()
-    quantities = [window.state.quantity() for window in windows]
+        return _quantity(by_start[max(by_start)])
+    quantities = [_quantity(states) for states in by_start.values()]
     if how == "max":
         return max(quantities)
     if how == "min":

@@ -93,13 +93,13 @@ def settle(
     for item in opening.invoiced:
         now.on_whole(TermLine("already_invoiced", EXACT.minus(item.amount), "", item.price, item.plan), False)
     credits = dict(opening.credits)
-    _pay(contract, "before_minimum", now, credits, period)
+    _pay(contract, "before_minimum", now, credits, period, currency)
     missing = EXACT.subtract(_minimum(contract, period), now.spent)
     if missing > 0:
         now.at_the_end("minimum", missing)
     for item in ahead:
         now.on_whole(TermLine("billed_ahead", item.amount, "", item.price, item.plan, projected), False)
-    _pay(contract, "after_minimum", now, credits, period)
+    _pay(contract, "after_minimum", now, credits, period, currency)
     return Settlement(tuple(now.terms), drawn.left, credits)
 
 
@@ -138,12 +138,15 @@ def _minimum(contract: Contract, period: BillingPeriod) -> Decimal:
     return prorated(Decimal(contract.minimum), contract.calendar, period, start, end, contract.proration)
 
 
-def _pay(contract: Contract, counts: str, now: _Settling, left: dict[str, Decimal], period: BillingPeriod) -> None:
+def _pay(
+    contract: Contract, counts: str, now: _Settling, left: dict[str, Decimal], period: BillingPeriod, currency: str
+) -> None:
     chosen = [credit for credit in contract.credit if credit.counts == counts]
     kind: TermKind = "credit_before_minimum" if counts == "before_minimum" else "credit_after_minimum"
     for credit, amount in pay(now.due, chosen, left, period.end):
         left[credit.id] = EXACT.subtract(left.get(credit.id, Decimal(credit.amount)), amount)
-        now.on_whole(TermLine(kind, EXACT.minus(amount), credit.id), counts == "before_minimum")
+        paid = round_money(EXACT.minus(amount), currency)  # whole minor units already; this gives it their digits
+        now.on_whole(TermLine(kind, paid, credit.id), counts == "before_minimum")
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:

@@ -9,7 +9,7 @@ from rating.bases import Metered
 from rating.checks import UNKNOWN, PathFault, Read, tier_faults
 from rating.kernels import BlockKernel, GraduatedKernel, Kernel, PerUnitKernel, TierTerms, VolumeKernel
 from rating.models import Tiered, currency_faults
-from rating.numbers import ZERO
+from rating.numbers import EXACT, ZERO
 from rating.terms import Amount, Id
 from rating.tiers import PercentTier, percent_terms, tier_terms
 
@@ -31,7 +31,8 @@ class Package(Metered, frozen=True, tag="package"):
     def faults_in(cls, item: Any, read: Read) -> Iterator[PathFault]:
         """One name for the free units."""
         yield from super().faults_in(item, read)
-        if "0" not in (read(item, "free_units"), read(item, "free_quantity")):
+        names = (read(item, "free_units"), read(item, "free_quantity"))
+        if UNKNOWN not in names and "0" not in names:
             yield ("free_units",), "is free_quantity by another name; keep one"
 
     @cached_property
@@ -56,13 +57,13 @@ class _Block(Tiered, frozen=True, kw_only=True):
             return
         for place, tier in enumerate(tiers):
             up_to = read(tier, "up_to")
-            if up_to is not UNKNOWN and up_to is not None and Decimal(up_to) % Decimal(size):
+            if up_to is not UNKNOWN and up_to is not None and EXACT.remainder(Decimal(up_to), Decimal(size)):
                 yield ("tiers", place, "up_to"), f"must be a multiple of block_size, {size}: no block is cut"
 
     def _tier_terms(self) -> list[TierTerms]:
         size = Decimal(self.block_size)
         return [
-            TierTerms(None if tier.up_to is None else tier.up_to / size, tier.unit, tier.flat)
+            TierTerms(None if tier.up_to is None else EXACT.divide(tier.up_to, size), tier.unit, tier.flat)
             for tier in tier_terms(self.tiers)
         ]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rating.calendar import BillingPeriod
 from rating.contracts import AddOn, Change, Contract, Override
@@ -11,6 +11,14 @@ from rating.plans import Plan
 from rating.prices import Price
 
 Versions = Mapping[str, Sequence[Plan]]  # of each plan id, ascending by version
+
+
+class Catalogue(Protocol):
+    """Whatever knows the plans: `rating.rate.Tariff`, or a catalogue that has one."""
+
+    @property
+    def versions(self) -> Versions:
+        """The versions of each plan, ascending."""
 
 
 class Holding(NamedTuple):

@@ -15,7 +15,7 @@ from rating.numbers import EXACT, ZERO, Quantity, shown
 from rating.periods import Period
 from rating.prices import Matrix, Price, Recurring, explain, meters_of, price_amount
 from rating.rollups import Counted, period_quantity
-from rating.totals import Total, day_ms
+from rating.totals import DAY_MS, Total, day_ms
 
 Values = Mapping[str, str]
 BEGIN_MS = -(10**15)  # before any window
@@ -178,6 +178,13 @@ def _of_the_whole(price: Matrix, values: Values, parts: list[Part], met: bool, s
         return []
     explained = tuple(price.pipeline.term_steps(charged, final, met)) if steps else ()
     return [Part(values, ZERO, EXACT.subtract(final, charged), explained)]
+
+
+def rolled_up_within_a_day(price: Price) -> bool:
+    """Whether it looks at less than whole days."""
+    inner = [*price.cells.values(), price.fallback] if isinstance(price, Matrix) else []
+    own = price.rollup is not None and price.rollup.every_ms < DAY_MS
+    return own or any(rolled_up_within_a_day(one) for one in inner if one is not None)
 
 
 def carries(price: Price) -> bool:

@@ -17,7 +17,8 @@ from reconcile.differences import Difference, Outcome, at_ms
 from reconcile.evidence import Evidence
 from reconcile.log import Log
 from reconcile.partition import Frozen, PartitionCheck
-from reconcile.rated import Rates
+from reconcile.rated import compare_rated
+from reconcile.rates import Rates
 from reconcile.recount import Recount
 from reconcile.tables import Tables
 from sinks.clickhouse import reader
@@ -26,7 +27,7 @@ from sinks.topics import partition_count, topic_id
 PATIENCE_S = 15.0  # for rows on their way: longer than a checkpoint and an insert take together
 RATED_PATIENCE_S = 5.0  # longer than processing.rate_interval_ms while there is no more to read, and an insert
 _LOOK_S = 0.5
-_HOUR_MS = 3_600_000
+_DAY_MS = 86_400_000
 
 Counted = Callable[[int], None]
 
@@ -155,9 +156,8 @@ class Check:
         return Begin(low, max(since, whole))
 
     def _whole(self, at_ms: int) -> int:
-        """The first instant at or after this one that no window and no hour straddles."""
-        size = max([_HOUR_MS, *(one.window_ms for one in self._catalogue.meters)])
-        return -(-at_ms // size) * size
+        """The first instant at or after this one that no window, no hour of ids and no day of numbers straddles."""
+        return -(-at_ms // _DAY_MS) * _DAY_MS
 
     def _freeze(self, partition: int, *, whole: bool) -> Frozen:
         """The ledger first: usage below its offset was acknowledged before it, and Redis is ahead of both."""
@@ -211,14 +211,16 @@ class Check:
         if self._tables.others():
             self.outcome.leave_out("rated usage: it holds usage of other topics as well, whose logs are gone")
             return
-        if any(one.start > 0 and one.since_ms == BEGIN_MS for one in self._begins.values()):
+        kinds = {(one.id, one.aggregation) for one in self._catalogue.meters}
+        if len(kinds) > len({meter for meter, _ in kinds}):
+            self.outcome.leave_out("rated usage: a meter changes its aggregation from one version to the next")
             return
         since_ms = max(one.since_ms for one in self._begins.values())
         since = date.min if since_ms == BEGIN_MS else _month_after(since_ms)
         until = time.monotonic() + RATED_PATIENCE_S
         while True:
             trial = Outcome()
-            self._rates.compare(self._client, trial, since)
+            compare_rated(self._rates, self._client, trial, since)
             if not trial.count or time.monotonic() > until:
                 break
             time.sleep(_LOOK_S)

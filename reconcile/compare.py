@@ -108,7 +108,7 @@ class Usage:
 
 
 def _columns(row: Row, account: str, odd: bool) -> dict[str, Any]:
-    members = sorted(f"{one:032x}" for one in row.members) if row.members is not None else None
+    members = sorted(map(str, row.members)) if row.members is not None else None
     return {
         **{name: value for name, value in row._asdict().items() if name != "members"},
         **({"members": members} if members is not None else {}),

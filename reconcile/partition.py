@@ -162,9 +162,10 @@ class PartitionCheck:
             compare_counts(self._outcome, "redis", self.partition, frozen.redis_offset, counts_of(self.recount), counts)
         side = RedisSide(self._outcome, self._catalogue, self.partition, self.recount, self.since_ms)
         if frozen.held is None:
-            side.compare_numbers(hours)
+            side.compare_lengths(hours)
             return
         side.compare_identities(frozen.held.hours())
+        side.compare_numbers(frozen.held.numbers())
         side.compare_partials(frozen.held, self._done_ms)
 
     # -- ClickHouse

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -19,7 +18,7 @@ _FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowErr
 _SPACE = b" \t\r\n"
 _ADMISSION = 0  # first byte of a record that is no event: an operator's order to admit what came too late
 _MISSING = Raw(b"")
-_ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time")
+_ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "sequencetype", "sequence")
 
 
 class NotUnderstood(Exception):  # noqa: N818 - said as it is
@@ -37,6 +36,8 @@ class Event(NamedTuple):
     identity: int
     values: dict[str, Any]
     raw: bytes
+    number: int | None = None  # by which it asks to be known, instead of its id
+    source_digest: int = 0  # where it has a number
 
 
 class Refused(NamedTuple):
@@ -61,6 +62,8 @@ class _Whole(msgspec.Struct, gc=False):
     type: Any = None
     subject: Any = None
     time: Any = None
+    sequencetype: Any = None
+    sequence: Any = None
     data: Any = None
 
 
@@ -73,6 +76,8 @@ class _Apart(msgspec.Struct, gc=False):
     type: Raw = _MISSING
     subject: Raw = _MISSING
     time: Raw = _MISSING
+    sequencetype: Raw = _MISSING
+    sequence: Raw = _MISSING
     data: Raw = _MISSING
 
 
@@ -133,35 +138,31 @@ class Reader:
         self._json, self._packed = _Codec("JSON"), _Codec("MessagePack")
         self._paths = {one.type: _paths(catalogue, one.type) for one in catalogue.events}
 
-    def events(self, value: bytes | None, timestamp_ms: int) -> Iterator[Event | Refused]:
+    def events(self, value: bytes | None, timestamp_ms: int) -> list[Event | Refused]:
         """What a message holds, in order; one Refused where it cannot be split. Raises NotUnderstood."""
         if not value or value.isspace():
-            yield Refused(value or b"", "no value")
-            return
+            return [Refused(value or b"", "no value")]
         if value[0] == _ADMISSION:
             raise NotUnderstood("an admission record")
         if len(value) > self._limits.message_bytes_max:
-            yield Refused(value, "too large")
-            return
+            return [Refused(value, "too large")]
         codec, many = self._form(value)
         if codec.form == "JSON" and not value.isascii():
             try:
                 value.decode()
             except UnicodeDecodeError:
-                yield Refused(value, "no UTF-8")
-                return
+                return [Refused(value, "no UTF-8")]
         if not many:
-            yield self._event(value, codec, timestamp_ms)
-            return
+            return [self._event(value, codec, timestamp_ms)]
         parts = self._split(value, codec)
         if parts is None or not 0 < len(parts) <= self._limits.message_events_max:
-            yield Refused(value, "no array of events, or too many")
-            return
-        for part in parts:
-            yield self._event(part, codec, timestamp_ms)
+            return [Refused(value, "no array of events, or too many")]
+        return [self._event(part, codec, timestamp_ms) for part in parts]
 
     def _form(self, value: bytes) -> tuple[_Codec, bool]:
         first = value[0]
+        if first == 0x7B:  # {
+            return self._json, False
         if 0x80 <= first <= 0x8F or first in (0xDE, 0xDF):
             return self._packed, False
         if 0x90 <= first <= 0x9F or first in (0xDC, 0xDD):
@@ -200,6 +201,7 @@ class Reader:
         source = values.attribute(found.source, limits.source_bytes_max)
         kind = values.attribute(found.type, None)
         subject = values.attribute(found.subject, limits.subject_bytes_max)
+        number = values.number(found.sequencetype, found.sequence) if found.sequencetype is not None else None
         if found.time.__class__ is not str:
             raise Unfit("time is missing or no text")
         time_us = values.instant_us(found.time)
@@ -207,8 +209,12 @@ class Reader:
             raise Unfit("time is too far ahead")
         paths = self._paths.get(kind)
         held = {path: _look(found.data, names, packed) for path, names in paths} if paths else {}
-        identity = values.identity(source, event_id, time_us)
-        return Event(kind, event_id, source, subject, time_us, identity, held, raw)
+        if number is None:
+            identity = values.identity(source, event_id, time_us)
+            return Event(kind, event_id, source, subject, time_us, identity, held, raw)
+        digest = values.source_digest(source)
+        identity = values.numbered_identity(digest, number)
+        return Event(kind, event_id, source, subject, time_us, identity, held, raw, number, digest)
 
 
 def _paths(catalogue: Catalogue, event_type: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -221,8 +227,7 @@ def _paths(catalogue: Catalogue, event_type: str) -> tuple[tuple[str, tuple[str,
 
 def paths_of(meter: Meter) -> tuple[str, ...]:
     """What a meter reads of an event's data."""
-    value = () if meter.value is None or meter.aggregation == "count" else (meter.value,)
-    return (*value, *meter.dimensions, *meter.filter)
+    return (*meter.value_paths, *meter.dimensions, *meter.filter)
 
 
 def _look(data: Any, names: tuple[str, ...], packed: bool) -> Any:

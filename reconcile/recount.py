@@ -7,12 +7,15 @@ windows out with `close` once it has compared them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from math import ceil, floor
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from xxhash import xxh3_128_intdigest
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter
+from config.formulas import Formula
 from config.settings import Limits
 from reconcile import values
 from reconcile.reader import Event, Fault, Reader, Refused
@@ -21,6 +24,7 @@ from reconcile.values import Unfit
 
 COUNTS: Final = ("consumed", "accepted", "duplicate", "late", "invalid", "unmetered")
 _HOUR_US: Final = 3_600_000_000
+_DAY_US: Final = 24 * _HOUR_US
 
 MeterKey = tuple[str, int]  # meter id, version
 WindowKey = tuple[str, int, Series, int]  # meter id, version, series, start of the window in ms
@@ -44,6 +48,16 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     verdict: str
     event: Event | None
     keys: tuple[WindowKey, ...]
+
+
+class Numbers:
+    """The numbers accepted of one source, of events of one day."""
+
+    __slots__ = ("held", "newest_ms")
+
+    def __init__(self) -> None:
+        self.held: set[int] = set()
+        self.newest_ms = -1  # of the day: the time of the newest event
 
 
 class _Take(NamedTuple):
@@ -73,6 +87,7 @@ class Recount:
         self.offset = 0  # the next message
         self.ledger = dict.fromkeys(COUNTS, 0)
         self.hours: dict[int, set[int]] = {}  # hour since 1970 -> identities of its accepted events
+        self.days: dict[int, dict[int, Numbers]] = {}  # day since 1970 -> digest of a source -> its accepted numbers
         self.windows: dict[MeterKey, dict[int, dict[Series, State]]] = {
             (one.id, one.version): {} for one in catalogue.meters
         }
@@ -87,19 +102,18 @@ class Recount:
 
     def fold(self, offset: int, timestamp_ms: int, value: bytes | None) -> None:
         """Count one message. Raises NotUnderstood, with nothing counted."""
-        found = list(self._reader.events(value, timestamp_ms))
+        found = self._reader.events(value, timestamp_ms)
         if timestamp_ms > self.clock_ms:
             self.clock_ms = timestamp_ms
+            self._close_hours()
         for index, event in enumerate(found):
             verdict, takes = self._judge(event, offset, index)
-            if event.__class__ is Refused or event.time_us >= self.since_ms * 1_000:  # type: ignore[union-attr]
-                self.ledger["consumed"] += 1
-                self.ledger[verdict] += 1
+            self.ledger["consumed"] += 1
+            self.ledger[verdict] += 1
             if self.tell is not None:
                 keys = tuple((*take.key, take.series, take.window) for take in takes)
                 self.tell(Seen(offset, index, verdict, event if isinstance(event, Event) else None, keys))
         self.offset = offset + 1
-        self._close_hours()
 
     def _judge(self, event: Event | Refused, offset: int, index: int) -> tuple[str, list[_Take]]:
         if event.__class__ is Refused:
@@ -120,13 +134,19 @@ class Recount:
             self._letter(offset, index, event, certain=False)
             return "accepted", takes
         for take in takes:
-            if self._full(take):
+            if self._full(take, event.identity):
                 self._letter(offset, index, event)
                 return "invalid", takes
-        hour = self.hours.setdefault(event.time_us // _HOUR_US, set())
-        if event.identity in hour:
-            return "duplicate", takes
-        hour.add(event.identity)
+        if event.number is not None:
+            known = self._numbered(event)
+            if known == "invalid":
+                self._letter(offset, index, event)
+        else:
+            hour = self.hours.setdefault(event.time_us // _HOUR_US, set())
+            known = "duplicate" if event.identity in hour else "accepted"
+            hour.add(event.identity)
+        if known != "accepted":
+            return known, takes
         for take in takes:
             self._fold(take, event, offset)
         return "accepted", takes
@@ -135,6 +155,17 @@ class Recount:
         self, offset: int, index: int, event: Event | Refused, late: bool = False, certain: bool = True
     ) -> None:
         self.letters.append(Letter(offset, index, late, xxh3_128_intdigest(event.raw), certain))
+
+    def _numbered(self, event: Event) -> str:
+        """A number that was there is a repeat, unless its event is newer than all before it: then it was used twice."""
+        day, time_us = divmod(event.time_us, _DAY_US)
+        source = self.days.setdefault(day, {}).setdefault(event.source_digest, Numbers())
+        if event.number in source.held:
+            return "invalid" if time_us // 1_000 > source.newest_ms else "duplicate"
+        assert event.number is not None
+        source.held.add(event.number)
+        source.newest_ms = max(source.newest_ms, time_us // 1_000)
+        return "accepted"
 
     def _takes(self, event: Event) -> list[_Take]:
         """The meter versions that take it. Raises Unfit where a value that one of them needs is not there."""
@@ -163,6 +194,8 @@ class Recount:
         """Scaled, or the member of a unique meter: None where there is none, so that the meter passes it by."""
         if meter.aggregation == "count":
             return 0
+        if isinstance(meter.value, Formula):
+            return _product(meter.value, meter, found)
         value = found[meter.value or ""]
         if value.__class__ is Fault:
             raise Unfit(value.why)
@@ -180,15 +213,15 @@ class Recount:
             raise Unfit(value.why)
         return values.dimension(value, self._limits.dimension_bytes_max)
 
-    def _full(self, take: _Take) -> bool:
+    def _full(self, take: _Take, identity: int) -> bool:
         """Whether the event would cross a limit of its window."""
         state = self.windows[take.key].get(take.window, {}).get(take.series)
         if state is None:
             held = self._combinations.get((take.key, take.window), {}).get(take.series[0], 0)
             return held >= self._limits.dimension_sets_max
-        if take.aggregation != "unique" or state.members is None:
+        if state.members is None or len(state.members) < self._limits.unique_max:
             return False
-        return len(state.members) >= self._limits.unique_max and take.value not in state.members
+        return (identity if take.aggregation == "gauge" else take.value) not in state.members
 
     def _fold(self, take: _Take, event: Event, offset: int) -> None:
         window = self.windows[take.key].setdefault(take.window, {})
@@ -206,7 +239,11 @@ class Recount:
         return self.clock_ms - self.catalogue.lateness_ms(self._meters[key].event_type)
 
     def _close_hours(self) -> None:
-        closed = (self.clock_ms - self._lateness_max_ms) * 1_000 // _HOUR_US
+        since_us = (self.clock_ms - self._lateness_max_ms) * 1_000
+        closed = since_us // _HOUR_US
+        if self.days and min(self.days) < since_us // _DAY_US:
+            for day in [day for day in self.days if day < since_us // _DAY_US]:
+                del self.days[day]
         if self.hours and min(self.hours) < closed:
             for hour in [hour for hour in self.hours if hour < closed]:
                 del self.hours[hour]
@@ -232,3 +269,32 @@ class Recount:
             for start, window in windows.items():
                 for series, state in window.items():
                     yield (*key, series, start), state
+
+
+def _product(formula: Formula, meter: Meter, found: dict[str, Any]) -> int:
+    """What a formula makes of an event, in fractions."""
+    product = Fraction(1)
+    for path, digits in formula.factors(meter.precision):
+        value = found[path]
+        if value.__class__ is Fault:
+            raise Unfit(value.why)
+        if value is None:
+            raise Unfit(f"data.{path} is missing")
+        product *= Fraction(values.scaled(value, digits), 10**digits)
+    step = Fraction(formula.round_to) if formula.round_to is not None else Fraction(1, 10**meter.precision)
+    steps = product / step
+    if formula.round == "half_up":
+        whole = int(abs(steps) + Fraction(1, 2)) * (1 if steps >= 0 else -1)
+    else:
+        whole = ceil(steps) if formula.round == "up" else floor(steps)
+    amount = whole * step
+    if formula.minimum is not None:
+        amount = max(amount, Fraction(formula.minimum))
+    if formula.maximum is not None:
+        amount = min(amount, Fraction(formula.maximum))
+    scaled = (amount + Fraction(formula.fee)) * 10**meter.precision
+    if abs(scaled) > values.VALUE_MAX:
+        raise Unfit("too large")
+    if scaled < 0 and not meter.allow_negative:
+        raise Unfit(f"{formula} is negative")
+    return int(scaled)

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from config.catalogue import Catalogue, Meter
-from processors.held import Held
+from processors.held import Held, HeldNumbers, HeldRow
 from reconcile.compare import compare_identities, named
-from reconcile.differences import Difference, Outcome, Trail, differing
+from reconcile.differences import Difference, Outcome, Trail, at_ms, differing
 from reconcile.recount import MeterKey, Recount, WindowKey
-from reconcile.states import Row
+from reconcile.states import Row, Sample
+from reconcile.values import numbered_identity
 
 _HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 
 
 class RedisSide:
@@ -32,7 +34,38 @@ class RedisSide:
         """Every identity of every hour that is open."""
         compare_identities(self._outcome, self._partition, self._recount.hours, hours, self._open)
 
-    def compare_numbers(self, hours: Mapping[int, int]) -> None:
+    def compare_numbers(self, days: Mapping[int, HeldNumbers]) -> None:
+        """The numbered events of every open day: the sum of their identities, and the newest of each source."""
+        recount, since_day = self._recount, -(-self._since_ms // _DAY_MS)
+        first_day = max(self._first_hour // 24, since_day)
+        for day in sorted(day for day in {*recount.days, *days} if day >= first_day):
+            sources = recount.days.get(day, {})
+            total = [0, 0]
+            for source, numbers in sources.items():
+                for number in numbers.held:
+                    one = numbered_identity(source, number)
+                    total = [(total[0] + (one >> 64)) % 2**64, (total[1] + one % 2**64) % 2**64]
+            self._outcome.compared["numbers"] += sum(len(numbers.held) for numbers in sources.values())
+            newest = {f"{source:032x}": numbers.newest_ms for source, numbers in sources.items()}
+            there = days.get(day, HeldNumbers(0, 0, {}))
+            theirs = {f"{source:032x}": newest_ms for source, newest_ms in there.newest_ms.items()}
+            expected, found = differing(
+                {**dict.fromkeys(theirs), **newest, "sum of identities": total},
+                {**theirs, "sum of identities": [there.high, there.low]},
+            )
+            if expected:
+                self._outcome.differ(
+                    Difference(
+                        place="redis",
+                        what="the numbers of sources differ",
+                        partition=self._partition,
+                        window_start=at_ms(day * _DAY_MS),
+                        expected=expected,
+                        found=found,
+                    )
+                )
+
+    def compare_lengths(self, hours: Mapping[int, int]) -> None:
         """How many identities each open hour holds: all that the head alone tells."""
         mine = {f"hour {hour}": len(ids) for hour, ids in self._recount.hours.items() if self._open(hour)}
         theirs = {f"hour {hour}": count for hour, count in hours.items() if self._open(hour)}
@@ -58,7 +91,7 @@ class RedisSide:
                 continue
             self._outcome.compared["partials"] += 1
             wanted = dict(state.rows()).get(one.chunk) if state is not None else None
-            found = Row(*one[4:])
+            found = stored_row(one)
             if wanted != found:
                 self._differ("a partial differs" if wanted else "a partial of no event", window, wanted, found)
             seen.add((window, one.chunk))
@@ -85,3 +118,11 @@ class RedisSide:
             ),
             Trail(self._partition, key=window),
         )
+
+
+def stored_row(one: HeldRow) -> Row:
+    """As the recount has it."""
+    members = one.members
+    if members is not None:
+        members = frozenset(Sample(*member) if isinstance(member, tuple) else member for member in members)
+    return Row(one.offset, one.events, one.sum, one.value, one.time_us, one.identity, members)

@@ -13,7 +13,7 @@ from xxhash import xxh3_128_intdigest
 from config.catalogue import BEGIN_MS, END_MS, Meter
 from reconcile.compare import StoredLetter, StoredRow
 from reconcile.recount import COUNTS, MeterKey
-from reconcile.states import Row
+from reconcile.states import Row, Sample
 
 _PLACES = {"late": "late_events", "dead-letter": "dead_letters"}
 _CALENDAR_MS = (-2_208_988_800_000, 10_413_791_999_000)  # what a DateTime64(3) holds: the years 1900 to 2299
@@ -49,10 +49,13 @@ class Tables:
         """Rows of windows that start in [from_ms, to_ms), the newest version of each, if its offset is high enough."""
         by_key = {(one.id, one.version): one for one in meters}
         first, last = _CALENDAR_MS
-        members = "members" if any(one.aggregation == "unique" for one in by_key.values()) else "[]"
+        kinds = {one.aggregation for one in by_key.values()}
+        members = "members" if "unique" in kinds else "[]"
+        samples = "arrayMap(one -> (one.time_us, one.id, one.value), samples)" if "gauge" in kinds else "[]"
         query = f"""SELECT meter, meter_version, subject, dims, toUnixTimestamp64Milli(window_start) AS at, chunk,
-                account, offset, events, sum_hi, sum_lo, min, max, latest_value, latest_time_us, latest_id_hi, latest_id_lo,
-                {members} AS held, aggregation, precision, toUnixTimestamp64Milli(window_end) - at, generation
+                account, offset, events, sum_hi, sum_lo, min, max, latest_value,
+                latest_time_us, latest_id_hi, latest_id_lo, {members} AS held, {samples} AS readings,
+                aggregation, precision, toUnixTimestamp64Milli(window_end) - at, generation
             FROM usage_rows FINAL
             WHERE topic = {{topic:String}} AND partition = {{partition:Int32}} AND meter IN {{meters:Array(String)}}
                 AND window_start >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC')
@@ -92,9 +95,10 @@ class Tables:
 
 def _stored(meter: Meter, row: Any) -> StoredRow:
     subject, dims, at, chunk, account, offset, events, sum_hi, sum_lo, low, high, latest = row[:12]
-    time_us, id_hi, id_lo, members, *fixed = row[12:]
+    time_us, id_hi, id_lo, members, samples, *fixed = row[12:]
     picked = {"min": low, "max": high, "latest": latest}
-    value = picked.pop(meter.aggregation, 0)
+    value = picked.pop("latest" if meter.aggregation == "gauge" else meter.aggregation, 0)
+    held = members if meter.aggregation == "unique" else [Sample(*one) for one in samples]
     return StoredRow(
         start_ms=at,
         series=(subject, *_dimensions(dims, meter.dimensions)),
@@ -107,7 +111,7 @@ def _stored(meter: Meter, row: Any) -> StoredRow:
             value,
             time_us,
             (id_hi << 64) | id_lo,
-            frozenset(members) if chunk else None,
+            frozenset(held) if chunk else None,
         ),
         # Numbers that the aggregation does not have must be zero, and partials have one generation only.
         odd=any(picked.values()) or fixed != [meter.aggregation, meter.precision, meter.window_ms, 0],

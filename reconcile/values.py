@@ -10,6 +10,7 @@ from typing import Any, Final
 from xxhash import xxh3_128_intdigest
 
 VALUE_MAX: Final = 10**18  # of a value scaled by the meter's precision
+NUMBER_MAX: Final = 2**63 - 1  # by which an event may be known
 DECIMALS_MAX: Final = 12  # of a binary float
 TEXT_DIGITS_MAX: Final = 40  # of a number that is used as text
 FIRST_US: Final = 0
@@ -19,6 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE]([+-]?\d+))?", re.ASCII)
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,18}")
 _EXACT = Context(prec=10_000, Emax=10**9, Emin=-(10**9), traps=[Inexact, InvalidOperation])
 _WORD: Final = 2**64 - 1
 _DAYS: dict[str, int] = {}  # a date as written -> microseconds since 1970; cleared when it grows
@@ -152,12 +154,38 @@ def member(value: Any) -> int | None:
     return xxh3_128_intdigest(text.encode())
 
 
+def number(kind: object, written: object) -> int | None:
+    """The number by which an event of `sequencetype` asks to be known; None for one known by its id. Raises Unfit."""
+    if kind.__class__ is not str or kind != "tollstream":
+        return None
+    found = int(written) if type(written) is str and _WHOLE.fullmatch(written) else NUMBER_MAX + 1
+    if found > NUMBER_MAX:
+        raise Unfit("sequence is no whole number")
+    return found
+
+
 def identity(source: str, event_id: str, time_us: int) -> int:
-    """The event's digest as design section 4 has it: of source and id, its high half mixed with the instant."""
-    mixed = (time_us + 0x9E3779B97F4A7C15) & _WORD
+    """The digest of an event known by its id: of source and id, its high half mixed with the instant."""
+    return xxh3_128_intdigest(f"{source}\x1f{event_id}".encode()) ^ (_mixed(time_us) << 64)
+
+
+def source_digest(source: str) -> int:
+    """What a source of numbered events is known by."""
+    return xxh3_128_intdigest(source.encode())
+
+
+def numbered_identity(source: int, number: int) -> int:
+    """The digest of an event known by its number; `source` as `source_digest` gives it."""
+    mixed = _mixed(number)
+    return (((source >> 64) ^ mixed) << 64) | ((source + _mixed(mixed)) & _WORD)
+
+
+def _mixed(value: int) -> int:
+    """splitmix64."""
+    mixed = (value + 0x9E3779B97F4A7C15) & _WORD
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _WORD
-    return xxh3_128_intdigest(f"{source}\x1f{event_id}".encode()) ^ ((mixed ^ (mixed >> 31)) << 64)
+    return mixed ^ (mixed >> 31)
 
 
 def _decimal(value: Any) -> Decimal:

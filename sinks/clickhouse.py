@@ -16,9 +16,31 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 
-from sinks.columns import catalogue_table, group_cuts, ledger_table, letter_table, rated_table, size_cuts, usage_table
+from sinks.columns import (
+    admission_table,
+    archive_gap_table,
+    catalogue_table,
+    group_cuts,
+    identity_table,
+    ledger_table,
+    letter_table,
+    number_table,
+    rated_table,
+    size_cuts,
+    usage_table,
+)
 from sinks.errors import Retryable
-from sinks.rows import CatalogueRows, LedgerRows, LetterRows, RatedRows, UsageRows
+from sinks.rows import (
+    AdmissionRows,
+    ArchiveGapRows,
+    CatalogueRows,
+    IdentityRows,
+    LedgerRows,
+    LetterRows,
+    NumberRows,
+    RatedRows,
+    UsageRows,
+)
 
 SCHEMA = Path(__file__).parent / "schema"
 ROWS_MAX = 100_000  # a block: some 25 MB on the wire, and below max_insert_block_size, so it lands as one part a month
@@ -26,7 +48,6 @@ BYTES_MAX = 64 << 20  # of members or raw bytes in a block: one row of either ma
 RETRY_AFTER_MS = 1_000  # network and server faults
 OVERLOAD_RETRY_AFTER_MS = 5_000  # merges need time to catch up; coming back sooner adds parts to merge
 CONNECT_TIMEOUT_S = 10
-RECEIVE_TIMEOUT_S = 60
 
 _INSERT_SETTINGS = {
     "async_insert": 0,  # an acknowledged insert is in a part, not in a queue
@@ -73,6 +94,8 @@ class ClickHouseSettings(Protocol):
     def password(self) -> str: ...
     @property
     def database(self) -> str: ...
+    @property
+    def timeout_ms(self) -> int: ...
 
 
 def connect(settings: ClickHouseSettings, database: str | None = None) -> Client:
@@ -95,8 +118,8 @@ def _http_options(settings: ClickHouseSettings) -> dict[str, Any]:
         "password": settings.password,
         "compress": False,  # costs more than it saves on one machine
         "autogenerate_session_id": False,
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        "send_receive_timeout": RECEIVE_TIMEOUT_S,
+        "connect_timeout": min(CONNECT_TIMEOUT_S, settings.timeout_ms / 1000),
+        "send_receive_timeout": max(settings.timeout_ms // 1000, 1),  # it takes whole seconds
     }
 
 
@@ -143,6 +166,18 @@ class ClickHouseSink:
 
     def insert_ledger(self, rows: LedgerRows) -> None:
         self._insert("ledger_rows", ledger_table(rows), size_cuts(len(rows.topic), self._rows_max))
+
+    def insert_identities(self, rows: IdentityRows) -> None:
+        self._insert("identity_archive_rows", identity_table(rows), size_cuts(len(rows.identity), self._rows_max))
+
+    def insert_numbers(self, rows: NumberRows) -> None:
+        self._insert("number_archive_rows", number_table(rows), size_cuts(len(rows.source), self._rows_max))
+
+    def insert_archive_gaps(self, rows: ArchiveGapRows) -> None:
+        self._insert("archive_gap_rows", archive_gap_table(rows), size_cuts(len(rows.topic), self._rows_max))
+
+    def insert_admissions(self, rows: AdmissionRows) -> None:
+        self._insert("admission_rows", admission_table(rows), size_cuts(len(rows.topic), self._rows_max))
 
     def insert_late(self, rows: LetterRows) -> None:
         self._insert_letters("late_event_rows", rows)

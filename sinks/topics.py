@@ -14,6 +14,17 @@ from sinks.errors import Retryable
 
 _RETRY_MS = 500
 _REQUEST_S = 30
+# Retriable, though the client does not always say so.
+_PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._DESTROY_BROKER,  # the connection was replaced while we asked
+        KafkaError._UNKNOWN_PARTITION,  # of a topic that was there: the broker does not know it yet
+    }
+)
 _LISTEN_S = 0.1  # `consume` waits this long for a full batch, even when the end has been reached
 _DAY_MS = 86_400_000
 LETTER_RAW_BYTES_MAX = 2**20  # of a refused message, Kafka's default limit; more of it would not fit its topic
@@ -22,9 +33,22 @@ _ANY_BYTES = 1_000_000_000  # librdkafka's highest: the topic decides what it ta
 _NEVER = 2**63  # above every offset
 
 
+def connection(settings: Kafka) -> dict[str, Any]:
+    """What every client of ours needs to know of the brokers."""
+    return {"bootstrap.servers": settings.bootstrap, "socket.timeout.ms": settings.socket_timeout_ms}
+
+
+def passing(error: KafkaException) -> Retryable | None:
+    """What to raise instead where the broker is only away, or has only just started."""
+    kind = error.args[0]
+    if not kind.retriable() and kind.code() not in _PASSING:
+        return None
+    return Retryable(f"Kafka: {kind}; is the broker up? see `tollstream doctor`", _RETRY_MS)
+
+
 def admin(settings: Kafka) -> AdminClient:
     """An admin client that says nothing on stderr while a broker is away; its calls raise instead."""
-    return AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 2})
+    return AdminClient({**connection(settings), "log_level": 2})
 
 
 def topic_settings(settings: Kafka, log_reach_ms: int = 0) -> dict[str, tuple[int, dict[str, str]]]:
@@ -100,7 +124,7 @@ class DurableProducer:
         self._failed: KafkaError | None = None
         self._producer = client(
             {
-                "bootstrap.servers": settings.bootstrap,
+                **connection(settings),
                 "enable.idempotence": True,  # acks=all, in order, no doubles by the client's own retries
                 "compression.type": "lz4",
                 "linger.ms": 5,
@@ -150,7 +174,7 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.bootstrap,
+            **connection(settings),
             "group.id": f"{settings.group}-reader",  # required by the client; never joined, nothing is committed
             "enable.auto.commit": False,
             "enable.partition.eof": True,
@@ -190,3 +214,31 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
     finally:
         consumer.close()
     return found
+
+
+class RecordProducer:
+    """Sends one record at a time and returns where it stands."""
+
+    def __init__(self, settings: Kafka) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.bootstrap,
+                "enable.idempotence": True,  # acks=all, no doubles by the client's own retries
+                "compression.type": "lz4",
+                "message.max.bytes": _ANY_BYTES,
+                "delivery.timeout.ms": settings.delivery_timeout_ms,
+                "log_level": 2,
+            }
+        )
+
+    def send(self, topic: str, value: bytes, partition: int, timestamp_ms: int) -> int:
+        """The offset, once all replicas in sync have it. KafkaException where they did not take it."""
+        said: list[Any] = []
+        self._producer.produce(
+            topic, value, None, partition, timestamp=timestamp_ms, on_delivery=lambda *arguments: said.append(arguments)
+        )
+        self._producer.flush()  # bounded by delivery.timeout.ms
+        error, message = said[0]
+        if error is not None:
+            raise KafkaException(error)
+        return int(message.offset())

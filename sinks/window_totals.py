@@ -1,6 +1,6 @@
 """Usage window by window and series by series, as `rating` takes it: for what looks closer than a period's total."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,21 +16,27 @@ from sinks.states import STATE_COLUMNS, scaled
 Owner = Callable[[str, int], str]  # who pays for a subject at an instant in milliseconds
 
 
-def window_totals(client: Client, account: str, start: datetime, end: datetime) -> Iterator[Total]:
+def window_totals(
+    client: Client, account: str, start: datetime, end: datetime, apart: Collection[str]
+) -> Iterator[Total]:
     """The windows of an account that begin in [start, end), partitions and versions of a meter merged; no gauges.
 
-    Raises the client's error beyond a million of them.
+    Of the meters in `apart` each series has windows of its own; of all others the series of an account are merged too,
+    so that what is read does not grow with them. Raises the client's error beyond a million windows.
     """
     condition, parameters = where({"account": account}, start, end)
-    query = f"""SELECT p.meter AS meter, p.aggregation AS aggregation, p.subject AS subject, p.dims AS dims,
+    parameters["apart"] = sorted(apart)
+    query = f"""SELECT p.meter AS meter, p.aggregation AS aggregation,
+            p.meter IN {{apart:Array(String)}} AS kept, if(kept, p.subject, '') AS of_subject,
+            if(kept, p.dims, '{{}}') AS of_dims,
             toUnixTimestamp64Milli(p.window_start) AS start_at, toUnixTimestamp64Milli(p.window_end) AS end_at,
             {STATE_COLUMNS}, groupUniqArrayArray(p.members) AS members
         FROM usage_partials AS p WHERE {condition} AND p.aggregation != 'gauge'
-        GROUP BY meter, aggregation, subject, dims, start_at, end_at HAVING events > 0
-        ORDER BY meter, start_at, end_at, subject, dims"""
+        GROUP BY meter, aggregation, kept, of_subject, of_dims, start_at, end_at HAVING events > 0
+        ORDER BY meter, start_at, end_at, of_subject, of_dims"""
     for row in rows(client, query, parameters):
-        dimensions = msgspec.json.decode(row["dims"], type=dict[str, str])
-        yield Total(row["meter"], row["start_at"], row["end_at"], _state(row), row["subject"], dimensions, account)
+        dimensions = msgspec.json.decode(row["of_dims"], type=dict[str, str])
+        yield Total(row["meter"], row["start_at"], row["end_at"], _state(row), row["of_subject"], dimensions, account)
 
 
 def gauge_totals(

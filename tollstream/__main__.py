@@ -30,8 +30,10 @@ from tollstream import (
     catalogue,
     checks,
     invoices,
+    letters,
     quotes,
     reconcile,
+    recovery,
     running,
     services,
     traffic,
@@ -63,7 +65,7 @@ def build() -> App:
     )
     for group in (
         *(services, checks, catalogue, traffic, running, alerts, usage, invoices, quotes),
-        *(accounting, reconcile),
+        *(accounting, letters, reconcile, recovery),
     ):
         group.register(app)
     app.meta.group_parameters = EVERYWHERE

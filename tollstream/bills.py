@@ -87,10 +87,12 @@ def _carries_on(catalogue: "Catalogue", contract: "Contract") -> bool:
 def _totals(
     client: "Client", catalogue: "Catalogue", contract: "Contract", start: datetime, end: datetime
 ) -> "Iterator[Total]":
+    from rating.prices import meters_of, needs_totals
     from sinks.window_totals import gauge_totals, window_totals
 
     end = end if contract.to is None else min(end, contract.to)
-    yield from window_totals(client, contract.account, start, end)
+    apart = {meter for price in _prices(catalogue, contract) if needs_totals(price) for meter in meters_of(price)}
+    yield from window_totals(client, contract.account, start, end, apart)
     slots_ms = {meter.id: meter.window_ms for meter in catalogue.meters if meter.aggregation == "gauge"}
     if slots_ms:
         yield from gauge_totals(client, contract.account, slots_ms, end, catalogue.account_of)

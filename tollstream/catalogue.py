@@ -59,7 +59,7 @@ def publish(*, place: Where) -> int:
         raise UsageError(f"this may not be published:\n{lines}\nMend {place.config} and try again.")
     for line in found.lines:
         say(f"  {line}")
-    _copy(config, found.catalogue)
+    copy_catalogue(config, found.catalogue)
     generation = found.catalogue.generation
     if found.lines:
         say(f"published generation {generation}: {_count(found.catalogue)}")
@@ -100,7 +100,7 @@ def document(catalogue: "Catalogue") -> dict[str, Any]:
     return plain
 
 
-def _copy(config: "Config", catalogue: "Catalogue") -> None:
+def copy_catalogue(config: "Config", catalogue: "Catalogue") -> None:
     """For analysts. Repeated by every publish, so that one that was cut short is made good by the next."""
     from sinks.catalogue_topic import catalogue_rows
     from sinks.clickhouse import ClickHouseSink
@@ -125,7 +125,7 @@ def _print_tables(catalogue: "Catalogue") -> None:
             "version": meter.version,
             "event type": meter.event_type,
             "lateness": _duration(catalogue.lateness_ms(meter.event_type)),
-            "aggregation": meter.aggregation + (f" of {meter.value}" if meter.value else ""),
+            "aggregation": meter.aggregation + (f" of {meter.value}" if meter.value is not None else ""),
             "dimensions": ", ".join(meter.dimensions),
             "window": meter.window,
             "from": meter.from_,

@@ -1,11 +1,10 @@
-"""Draws what a price comes to, from no usage to twice a quantity, as a small SVG of its own: no fonts, no scripts."""
+"""Draws what a price comes to, from no usage (or a credit) to twice a quantity: a small SVG that stands alone."""
 
 from decimal import Decimal
 from html import escape
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from rating.numbers import EXACT, shown, text
+from rating.numbers import shown, text
 from rating.quotes import Context, exact_number, quote
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ _HEAD = (
     f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>\n'
 )
 _NICE = (1, 2, 5, 10)
+_STRAIGHT = 0.02  # pixels: a bend smaller than that is not seen
 
 
 class _Axis(NamedTuple):
@@ -34,8 +34,8 @@ class _Axis(NamedTuple):
         return self.start + float((value - self.low) / (self.high - self.low)) * (self.end - self.start)
 
     def ticks(self) -> list[Decimal]:
-        """Four to ten round numbers."""
-        rough = (self.high - self.low) / 5
+        """Three to eight round numbers."""
+        rough = (self.high - self.low) / 7
         unit = Decimal(10) ** rough.adjusted()
         step = next(nice * unit for nice in _NICE if nice * unit >= rough)
         first = -(-self.low // step)
@@ -45,13 +45,14 @@ class _Axis(NamedTuple):
 def curve(price: "Price", quantity: str, currency: str, context: Context) -> str:
     """The SVG text; the quoted quantity is the dot. ValueError where the price refuses."""
     quoted = shown(exact_number(quantity))
-    end = EXACT.multiply(abs(quoted), Decimal(2)) or Decimal(10)
-    places = sorted({EXACT.divide(EXACT.multiply(end, Decimal(n)), Decimal(_SAMPLES)) for n in range(_SAMPLES + 1)})
+    end = 2 * abs(quoted) or Decimal(10)
+    begin = min(Decimal(0), quoted)
+    places = [begin + (end - begin) * n / _SAMPLES for n in range(_SAMPLES + 1)]
     points = [(place, quote(price, place, currency=currency, context=context).amount) for place in places]
     dot = quote(price, quoted, currency=currency, context=context).amount
     amounts = [amount for _, amount in points]
     low, high = min(Decimal(0), *amounts, dot), max(*amounts, dot)
-    x = _Axis(min(Decimal(0), quoted), end, _LEFT, _WIDTH - _RIGHT)
+    x = _Axis(begin, end, _LEFT, _WIDTH - _RIGHT)
     y = _Axis(low, high if high > low else low + 1, _HEIGHT - _BOTTOM, _TOP)
     parts = [_HEAD, _grid(x, y, currency), f'<path d="{_path(points, x, y)}" fill="none" stroke="#1f6feb" ']
     parts.append('stroke-width="2" stroke-linejoin="round"/>\n')
@@ -89,12 +90,11 @@ def _short(tick: Decimal) -> str:
 
 def _path(points: list[tuple[Decimal, Decimal]], x: _Axis, y: _Axis) -> str:
     """One line through the points, without those that lie on the line between their neighbours."""
-    kept = [points[0]]
-    for (before, one), (place, amount), (after, other) in zip(points, points[1:], points[2:], strict=False):
-        if (amount - one) * (after - place) != (other - amount) * (place - before):
-            kept.append((place, amount))
-    kept.append(points[-1])
-    drawn = f"M{x.at(kept[0][0]):.1f} {y.at(kept[0][1]):.1f}"
-    for (_, before), (place, amount) in pairwise(kept):
-        drawn += f"L{x.at(place):.1f} {y.at(amount):.1f}" if amount != before else f"H{x.at(place):.1f}"
-    return drawn
+    placed = [(x.at(place), y.at(amount)) for place, amount in points]
+    inner = [
+        (across, down)
+        for (_, before), (across, down), (_, after) in zip(placed, placed[1:], placed[2:], strict=False)
+        if abs(before - 2 * down + after) > _STRAIGHT
+    ]
+    drawn = " ".join(f"L{across:.1f} {down:.1f}" for across, down in [placed[0], *inner, placed[-1]])
+    return f"M{drawn[1:]}"

@@ -17,6 +17,7 @@ from processors.decode_columns import digest_array, digests, with_instant
 from processors.decode_shapes import compile_shapes
 from processors.decode_split import form_of
 from processors.events import INVALID, UNMETERED, Decoded, Decoder
+from processors.instants import END_US
 from processors.meter import Batch, Letter, PartitionState
 from processors.sequences import identities
 from tests.fuzz.mutate import NOW_MS, Mutator
@@ -27,10 +28,10 @@ from tests.unit.events_samples import CATALOGUE, SKEW_MS
 CODES = frozenset(
     [
         *("empty", "size", "utf-8", "json", "messagepack", "nesting", "batch", "event", "specversion", "time"),
-        *("id", "source", "type", "subject", "value", "dimension", "unique", "limit", "late", "sequence"),
+        *("id", "source", "type", "subject", "value", "dimension", "unique", "limit", "late", "sequence", "admission"),
     ]
 )
-WHOLE = ("empty", "size", "utf-8", "nesting", "batch")  # said of bytes that the careful path never sees
+WHOLE = ("empty", "size", "utf-8", "nesting", "batch", "admission")  # said of bytes that the careful path never sees
 BATCH = 2_000
 ALONE = 40  # messages of a round that are folded one by one as well
 JUDGED = 270  # events of a round, not refused, of which the careful path is asked as well
@@ -72,7 +73,7 @@ class Remembering(Decoder):
 
 def round_messages(seed: int, number: int, count: int = BATCH) -> list[bytes | None]:
     """The messages of a round."""
-    return Mutator(random.Random(f"{seed}/{number}")).messages(count)
+    return Mutator(random.Random(f"{seed}/{number}"), admissions=number % 10 == 3).messages(count)
 
 
 def round_batch(seed: int, number: int, messages: list[bytes | None]) -> Batch:
@@ -108,6 +109,11 @@ def check(batch: Batch, catalogue: Catalogue, limits: Limits, skew_ms: int, rng:
     state = PartitionState(catalogue, limits, decoder)
     letters = state.fold(batch)
     decoded = decoder.last
+    if state.admissions.pending:  # the batch was folded around them, so `decoded` is a part of it
+        _check_cuts(batch, catalogue, limits, skew_ms, rng)
+        if not state.ledger.balanced():
+            raise FaultError(f"the ledger does not balance: {state.ledger}")
+        return Counter(msgspec.structs.asdict(state.ledger)) + Counter(admissions=len(state.admissions.pending))
     _check_ledger(state, letters, decoded, batch)
     _check_letters(letters, decoder, batch)
     _check_whole(letters, batch, limits)
@@ -157,6 +163,8 @@ def _check_whole(letters: list[Letter], batch: Batch, limits: Limits) -> None:
         code = "size" if value is not None and len(value) > limits.message_bytes_max else None
         if value is None or not value.strip():
             code = "empty"
+        elif value.startswith(b"\0") and len(value) > 1:
+            code = "admission"  # or what is left of one
         elif code is None and not value.isascii() and form_of(value)[0] == "JSON":
             try:
                 value.decode()
@@ -168,6 +176,7 @@ def _check_whole(letters: list[Letter], batch: Batch, limits: Limits) -> None:
 
 def _check_paths(decoded: Decoded, batch: Batch, careful: CarefulDecoder, decoder: Decoder, rng: random.Random) -> None:
     """Whatever path an event took, the careful one says the same of it alone."""
+    stamps = np.clip(batch.timestamp_ms, 0, END_US // 1000)  # as the fold takes them
     reasons = {refusal.row: refusal for refusal in decoded.refusals}
     taken = np.flatnonzero(decoded.kind != INVALID).tolist()  # most others were judged by the careful path already
     start = rng.randrange(max(1, len(taken) - JUDGED))
@@ -179,7 +188,7 @@ def _check_paths(decoded: Decoded, batch: Batch, careful: CarefulDecoder, decode
             continue
         form, many = form_of(value)
         event = decoder.raw(value, int(decoded.index[row])) if many else value
-        said = judged(careful, event, form, int(batch.timestamp_ms[message]))
+        said = judged(careful, event, form, int(stamps[message]))
         found = row_of(decoded, row, None if refusal is None else refusal.reason)
         if said != found:
             raise FaultError(f"the careful path says {said}\n  the decoder said {found}", value)

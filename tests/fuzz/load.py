@@ -85,9 +85,10 @@ def fingerprint(state: PartitionState) -> Any:
         for key, table in state.tables.items()
         if len(table)
     }
-    hours = {hour: sorted(held.keys.tolist()) for hour, held in state.identities.hours.items() if held.count}
+    identities = state.identities.closed | state.identities.hours | state.admissions.buckets
+    hours = {hour: sorted(held.keys.tolist()) for hour, held in identities.items() if held.count}
     # Of numbers the sums: how they are kept may differ, and `open_digest` tells all that is open.
-    numbers = {day: held.total.tolist() for day, held in state.sequences.days.items()}
+    numbers = {day: held.total.tolist() for day, held in state.sequences.all_days().items()}
     ledger = msgspec.structs.astuple(state.ledger)
     return state.offset, state.clock_ms, ledger, tables, hours, numbers, state.open_digest()
 
@@ -139,7 +140,7 @@ def chunk_of_another(stored: Stored, rng: random.Random) -> Stored:
 
 def frames_moved(stored: Stored, rng: random.Random) -> Stored:
     """Whole frames doubled, lost or in another order, each with the digest that it had."""
-    name = rng.choice([one for one in stored.chunks if not one.startswith("ids:")])
+    name = rng.choice([one for one in stored.chunks if one.startswith(("state:", "seq:"))])
     data, frames, at = stored.chunks[name], [], 0
     while at < len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "little")
@@ -153,7 +154,13 @@ def manifest_forged(stored: Stored, rng: random.Random) -> Stored:
     """By somebody who knows how to seal it."""
     head = decode_head(stored.head)
     manifest = copy.deepcopy(head.manifest)
-    held: list[dict[Any, int]] = [manifest.segments, manifest.hours, manifest.sequences, manifest.sums]
+    held: list[dict[Any, int]] = [
+        manifest.segments,
+        manifest.hours,
+        manifest.sequences,
+        manifest.admissions,
+        manifest.sums,
+    ]
     kept = rng.choice([one for one in held if one])
     name = rng.choice(list(kept))
     if rng.random() < 0.2:
@@ -174,7 +181,7 @@ def frame_forged(stored: Stored, rng: random.Random) -> Stored:
     """A frame of other code: its checksums are right, and it makes no sense."""
     head = decode_head(stored.head)
     manifest = copy.deepcopy(head.manifest)
-    name = rng.choice([one for one in stored.chunks if not one.startswith("ids:")])
+    name = rng.choice([one for one in stored.chunks if one.startswith(("state:", "seq:"))])
     kind, _, number = name.partition(":")
     lengths = manifest.segments if kind == "state" else manifest.sequences
     found, digest, data = payloads(stored.chunks[name][: lengths.get(int(number), 0)])[0], 0, b""

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from processors.admission import HEAD, AdmissionRecord, Returned, encode
 from tests.fuzz.tokens import JSON_ODD, NUMBERS, PACKED_ODD, TIMES, Tokens, json_tokens, packed_tokens
 
 DAY_MS = 86_400_000
@@ -47,10 +48,10 @@ _DATA: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 class Mutator:
-    """The messages of one round. The same seed gives the same messages."""
+    """The messages of one round. The same seed gives the same messages. `admissions`: with admission records."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, rng: random.Random, *, admissions: bool = False) -> None:
+        self._rng, self._admissions = rng, admissions
         self._bytes_max = rng.choice(BYTES_MAX)
         events = [self._event(rng.random() < 0.1) for _ in range(POOL)]
         self._json = [json_tokens(msgspec.json.encode(event)) for event in events]
@@ -93,7 +94,9 @@ class Mutator:
         draw = self._rng.random()
         packed = draw < 0.4
         pool, odd = (self._packed, PACKED_ODD) if packed else (self._json, JSON_ODD)
-        if self._rng.random() < 0.12:
+        if self._admissions and self._rng.random() < 0.02:
+            message = self._admission()
+        elif self._rng.random() < 0.12:
             message = self._batch(pool, odd, packed)
         else:
             message = b"".join(self._tokens(pool, odd, 0.6))
@@ -109,6 +112,18 @@ class Mutator:
             tokens = self._steps[self._below(len(self._steps))](tokens.copy(), pool, odd)
             change *= 0.6
         return tokens
+
+    def _admission(self) -> bytes:
+        """Letters that come back, some of them more than once."""
+        events = [
+            Returned(
+                self._below(50), self._below(3), b"".join(self._tokens(self._json, JSON_ODD, 0.3)), self._below(9) == 0
+            )
+            for _ in range(1 + self._below(5))
+        ]
+        clock_ms = NOW_MS + self._below(2_000_000) - 1_000_000
+        record = encode(AdmissionRecord(clock_ms, DAY_MS, "topic", self._below(3), events))
+        return record if self._rng.random() < 0.7 else HEAD + self._bytes(record[len(HEAD) :])
 
     def _batch(self, pool: list[Tokens], odd: Tokens, packed: bool) -> bytes:
         count = self._below(6) if self._rng.random() < 0.97 else self._below(40)

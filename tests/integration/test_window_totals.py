@@ -29,21 +29,24 @@ def settings(clickhouse_url: str) -> Iterator[SimpleNamespace]:
     connect(settings).command(f"DROP DATABASE {settings.database} SYNC")
 
 
-def test_window_totals_merge_partitions_and_versions_and_keep_series_apart(settings: Any) -> None:
+@pytest.mark.parametrize("apart", [frozenset(METERS), frozenset(["visitors", "mean"]), frozenset[str]()])
+def test_window_totals_merge_partitions_and_versions_and_keep_series_apart_where_asked(
+    settings: Any, apart: frozenset[str]
+) -> None:
     rows = history(seed=5)
     ClickHouseSink(settings).insert_usage(batch(rows))
-    meters = {meter for meter in METERS if meter != "moody"}  # its versions do not merge
+    meters = METERS.keys() - {"moody"}  # its versions do not merge
 
     def key(row: dict[str, Any]) -> tuple[Any, ...] | None:
-        mine = row["account"] == "acme" and START <= instant(row["window_start_ms"]) < END and row["meter"] in meters
-        return (
-            (row["meter"], row["subject"], row["dims"], row["window_start_ms"], row["window_end_ms"]) if mine else None
-        )
+        if row["account"] != "acme" or not START <= instant(row["window_start_ms"]) < END or row["meter"] not in meters:
+            return None
+        series = (row["subject"], row["dims"]) if row["meter"] in apart else ("", "{}")
+        return (row["meter"], *series, row["window_start_ms"], row["window_end_ms"])
 
     found = {}
-    for total in window_totals(reader(settings), "acme", START, END):
-        dims = json.dumps(dict(total.dimensions))
+    for total in window_totals(reader(settings), "acme", START, END, apart):
         if total.meter in meters:
+            dims = json.dumps(dict(total.dimensions))
             found[total.meter, total.subject, dims, total.start_ms, total.end_ms] = shown(total.state.quantity())
     assert found == {group: quantity for group, (quantity, _) in recount(rows, key).items()}
     assert found

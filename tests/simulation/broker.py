@@ -21,6 +21,7 @@ class Partition:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.low = self.end = 0
+        self.consumed = 0  # behind the last record that anybody was given
 
     def append(self, key: bytes | None, value: bytes | None, timestamp_ms: int = 0, offset: int = -1) -> None:
         """`offset` only where there is a gap before it."""

@@ -46,7 +46,6 @@ class Place:
     def __init__(self, offset: int, topic_id: str) -> None:
         self.offset, self.topic_id = offset, topic_id
         self.ended_at = -1  # the end that it was told of
-        self.paused = False
 
 
 class SimConsumer:
@@ -58,6 +57,7 @@ class SimConsumer:
         self._group = world.groups[config["group.id"]]
         self._member = Member(process)
         self._places: dict[int, Place] = {}
+        self._paused: set[int] = set()  # remembered when a partition goes and comes back, as librdkafka does
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         (self._topic,) = topics
@@ -104,7 +104,7 @@ class SimConsumer:
         rng.shuffle(order)
         for partition in order:
             place = self._places[partition]
-            if place.paused or len(found) >= most:
+            if partition in self._paused or len(found) >= most:
                 continue
             log = topic.partitions[partition]
             if place.topic_id != topic.id or not log.low <= place.offset <= log.end:
@@ -113,6 +113,7 @@ class SimConsumer:
             records = log.read(place.offset, min(most - len(found), self._world.batch()))
             found += [Message(partition, record) for record in records]
             place.offset = records[-1].offset + 1 if records else log.end
+            log.consumed = max(log.consumed, place.offset)
             if place.offset == log.end and place.ended_at != log.end:
                 place.ended_at = log.end
                 end = KafkaError(KafkaError._PARTITION_EOF)
@@ -120,14 +121,10 @@ class SimConsumer:
         return found
 
     def pause(self, places: list[TopicPartition]) -> None:
-        for one in places:
-            if one.partition in self._places:
-                self._places[one.partition].paused = True
+        self._paused.update(one.partition for one in places)
 
     def resume(self, places: list[TopicPartition]) -> None:
-        for one in places:
-            if one.partition in self._places:
-                self._places[one.partition].paused = False
+        self._paused.difference_update(one.partition for one in places)
 
     def seek(self, place: TopicPartition) -> None:
         if place.partition in self._places:
@@ -176,6 +173,7 @@ class SimProducer:
         self._on_delivery: Callable[[KafkaError | None, Any], None] = config["on_delivery"]
         self.queue: list[Sent] = []
         self._failure: KafkaError | None = None
+        self._slow = world.chance(0.1)
         world.producers.append(self)
         process.on_death.append(self._cut)
 
@@ -184,6 +182,17 @@ class SimProducer:
         if partition < 0:
             partition = zlib.crc32(key or b"") % count
         self.queue.append(Sent(topic, partition, key, value))
+        if self._world.chance(self._world.trouble / 50):
+            self._process.die()
+            self._process.check()
+
+    def due(self) -> bool:
+        """Whether its messages get through just now: those of a dead or stuck process mostly take their time."""
+        process, now_s = self._process, self._world.scheduler.now_s
+        frozen = process.frozen_s > now_s and not process.dead
+        if frozen and self._world.calm:
+            return False
+        return not (process.dead or frozen or self._slow) or self._world.rng.random() < 0.05
 
     def deliver(self) -> None:
         """Some of what is queued for one partition arrives. Called by the scheduler."""
@@ -200,7 +209,10 @@ class SimProducer:
         self.queue = [one for at, one in enumerate(self.queue) if at not in arriving]
 
     def flush(self, timeout_s: float) -> int:
+        if self._world.chance(self._world.trouble / 10):
+            self._process.die()
         self._process.pause()
+        self._process.check()
         if self.queue:
             self._process.pause(timeout_s)
         self.poll(0)

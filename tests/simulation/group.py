@@ -63,8 +63,8 @@ class Group:
                 member.held, member.revoking, member.expelled = set(), set(), True
                 self.rebalance()
 
-    def rebalance(self) -> None:
-        """Decide who should have what, and ask for what has to be given up first."""
+    def rebalance(self, moves: float = 0.0) -> None:
+        """Decide who should have what, and ask for what has to be given up first. `moves`: share without need."""
         self.target = {}
         if self.members:
             share = -(-self.partitions // len(self.members))
@@ -72,7 +72,7 @@ class Group:
             for partition in range(self.partitions):
                 owner = next((m for m in self.members if partition in m.held), None)
                 taken = sum(one is owner for one in self.target.values())
-                if owner is None or taken >= share or self.rng.random() < 0.1:
+                if owner is None or taken >= share or self.rng.random() < moves:
                     free.append(partition)
                 else:
                     self.target[partition] = owner

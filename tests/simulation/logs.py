@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from config.catalogue import Catalogue, EventType, Meter, epoch_ms
+from config.catalogue import END_MS, Catalogue, EventType, Meter, epoch_ms
 from processors.meter import Batch
 from rating.contracts import Account, Contract
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, Package, PerUnit, Tier, Volume
-from tests.simulation.numbers import Numbers
+from tests.simulation.numbered import Numbers
 from tests.simulation.oracle import Fact, Message
 
 START = datetime(2026, 10, 31, 12, tzinfo=UTC)
@@ -84,12 +84,23 @@ _PRO_2 = Plan(
     ),
 )
 _REPRICED = _with(CATALOGUE, plans=(_PRO, _PRO_2, _MAX, _FREE))
-# Published in this order in the midst of a run. What is metered stays, for the log may be ahead of any new version.
-CATALOGUES = (
+_MOVED = _with(_REPRICED, default_plan=None, contracts=(Contract("acme", "max", datetime(2026, 10, 1, tzinfo=UTC)),))
+_METERED = _with(
     CATALOGUE,
-    _REPRICED,
-    _with(_REPRICED, default_plan=None, contracts=(Contract("acme", "max", datetime(2026, 10, 1, tzinfo=UTC)),)),
+    meters=(
+        *CATALOGUE.meters,
+        Meter("hits", 2, "a", "count", filter={"tier": ("x",)}, window="1d", from_=NOVEMBER),
+        Meter("high", 2, "b", "max", "v", window="15m", precision=3, allow_negative=True, from_=NOVEMBER),
+    ),
 )
+# Published in one of these orders in the midst of a run.
+HISTORIES = ((CATALOGUE,), (CATALOGUE, _REPRICED), (CATALOGUE, _REPRICED, _MOVED), (CATALOGUE, _METERED))
+
+
+def begins_ms(history: tuple[Catalogue, ...]) -> int:
+    """When the first meter that is new in a history begins: messages of then must wait for its catalogue."""
+    new = [meter.from_ms for meter in history[-1].meters if meter not in history[0].meters]
+    return min(new, default=END_MS)
 
 
 def batch_of(messages: list[Message]) -> Batch:

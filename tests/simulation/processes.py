@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from confluent_kafka import KafkaException
 
 from config.catalogue import Catalogue
 from config.settings import Settings
+from processors.merge import UnknownMeterError
 from processors.partials import DamagedError
 from processors.services import Services
 from processors.state import FencedError, OlderCatalogueError
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 # What ends a worker loudly; its parent starts another.
-_DEATHS = (KafkaException, OlderCatalogueError, Retryable, CrashError)
+_DEATHS = (KafkaException, OlderCatalogueError, UnknownMeterError, Retryable, CrashError)
 
 
 class SimClock:
@@ -72,7 +74,7 @@ class SimServices(Services):
 
         def fault(call: str) -> str:
             process.pause()
-            return world.fault(call)
+            return world.fault(call, times=3.0 if call == "write" else 1.0)
 
         def later(write: Callable[[], object]) -> None:
             def arrive() -> None:
@@ -81,7 +83,7 @@ class SimServices(Services):
                 except (FencedError, DamagedError):
                     world.seen["late writes refused"] += 1
 
-            world.flying.append(arrive)
+            world.later(arrive)
 
         return FakeSlot(world.store(topic_id, partition), world.rng, fault, later, process.pause)
 
@@ -155,7 +157,8 @@ class SimChild(Process):
             except (BrokenPipeError, EOFError):
                 self.exitcode = 1
             except Exception as error:  # noqa: BLE001 (a bug in the code under test is what this looks for)
-                world.faults.append(f"bug: {type(error).__name__}: {error}")
+                at = traceback.extract_tb(error.__traceback__)[-1]
+                world.faults.append(f"bug: {type(error).__name__}: {error} at {at.filename}:{at.lineno}")
             finally:
                 self.die()
 
@@ -195,21 +198,27 @@ class Machine(Process):
     def __init__(self, world: World, workers: int, *, until_caught_up: bool = False) -> None:
         super().__init__(world.scheduler, "machine")
         self.refused = ""
-        self.done = False
         partitions = (world.events_partitions, world.windows_partitions)
+        nursery = SimNursery(world, self)
+        self.supervisor = Supervisor(world.settings, world.published, workers, partitions, self._say, nursery)
+        self._heard = world.seen
 
         def work() -> None:
-            nursery = SimNursery(world, self)
-            say = lambda line: world.seen.update([f"said: {line.split(' ')[2]}"])  # noqa: E731
-            self.supervisor = Supervisor(world.settings, world.published, workers, partitions, say, nursery)
             try:
                 self.supervisor.run(until_caught_up=until_caught_up, watch=lambda tally: None)
-                self.done = True
             except WorkersFailedError as error:
                 self.refused = str(error)
             self.die()
 
         self.begin(work)
+
+    @property
+    def generation(self) -> int:
+        """Of the catalogue that its next worker gets."""
+        return self.supervisor._catalogue.generation
+
+    def _say(self, line: str) -> None:
+        self._heard[f"said: {line.split(' ')[2]}"] += 1
 
 
 def end_alone() -> None:

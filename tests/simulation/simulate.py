@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import multiprocessing
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 from unittest import mock
 
 from tests.simulation.processes import end_alone
 from tests.simulation.verdict import decoder
 from tests.simulation.world import World
+
+_PART = 20  # seeds that a process takes at a time
+_SHOWN = 1_000  # characters of a fault
 
 
 @contextlib.contextmanager
@@ -38,32 +44,64 @@ def small(seed: int) -> Iterator[None]:
         yield
 
 
-def simulate(seed: int, variants: frozenset[str] = frozenset()) -> tuple[World, list[str]]:
+def simulate(seed: int) -> tuple[World, list[str]]:
     """One run: its world and what it violated."""
     with small(seed):
-        world = World(seed, variants)
+        world = World(seed)
         return world, world.run()
+
+
+class Found(NamedTuple):
+    """What some seeds came to. Of the first that failed: its number and what it violated."""
+
+    seen: Counter[str]
+    failed: int | None = None
+    faults: tuple[str, ...] = ()
+
+
+def run(seeds: range) -> Found:
+    """Until one fails."""
+    seen: Counter[str] = Counter()
+    for seed in seeds:
+        world, faults = simulate(seed)
+        seen.update(world.seen)
+        seen["stopped, as it should"] += bool(world.stopped)
+        if faults:
+            return Found(seen, seed, tuple(faults))
+    return Found(seen)
+
+
+def run_all(seeds: range, jobs: int) -> Iterator[Found]:
+    parts = [seeds[at : at + _PART] for at in range(0, len(seeds), _PART)]
+    if jobs == 1:
+        yield from map(run, parts)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:  # ended with the block, also in the midst
+        yield from pool.imap(run, parts)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--start", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1_000)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seed", type=int, help="one seed, with all that it violated")
     asked = parser.parse_args()
-    seeds = range(asked.start, asked.start + asked.seeds) if asked.seed is None else [asked.seed]
+    first, count = (asked.start, asked.seeds) if asked.seed is None else (asked.seed, 1)
+    print(f"seeds {first} to {first + count - 1}", flush=True)
     seen: Counter[str] = Counter()
-    for seed in seeds:
-        world, faults = simulate(seed)
-        seen.update(world.seen)
-        seen["stopped"] += bool(world.stopped)
-        if faults:
-            print("\n".join(fault[:1_000] for fault in faults[:20]))
-            print(f"replay: python -m tests.simulation.simulate --seed {seed}")
+    done, begun_s = 0, time.monotonic()
+    for found in run_all(range(first, first + count), asked.jobs):
+        seen += found.seen
+        if found.failed is not None:
+            print("\n".join(fault[:_SHOWN] for fault in found.faults[:20]))
+            print(f"replay: python -m tests.simulation.simulate --seed {found.failed}")
             return 1
-        if (seed - asked.start) % 500 == 499:
-            print(f"{seed - asked.start + 1} seeds", flush=True)
-    print(f"{len(seeds)} seeds, every invariant held. Seen: {dict(sorted(seen.items()))}")
+        done += _PART
+        if done % 1_000 == 0:
+            print(f"{done} seeds, {done / (time.monotonic() - begun_s):.0f} a second", flush=True)
+    took_s = time.monotonic() - begun_s
+    print(f"{count} seeds in {took_s:.0f} s, every invariant held. Seen: {dict(sorted(seen.items()))}")
     return 0
 
 

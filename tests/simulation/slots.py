@@ -34,10 +34,12 @@ class Contents(NamedTuple):
 class SlotStore:
     """The server's side: survives its clients. `history` is what a rollback can go back to."""
 
-    def __init__(self, *, fenced: bool = True, compares: bool = True) -> None:
+    fenced = compares = True  # False: a script that does not check the token, the offset and lengths
+
+    def __init__(self) -> None:
         self.now = Contents({}, {})
         self.history: list[Contents] = []
-        self.fenced, self.compares = fenced, compares  # False: broken variants
+        self.faults: list[str] = []  # writes that must not be
 
     def changing(self) -> Contents:
         self.history = [*self.history[-19:], self.now.copy()]
@@ -117,8 +119,12 @@ class FakeSlot:
                 return
             raise FencedError(f"moved:{there}")
         for one in checkpoint.writes:
-            if len(store.now.chunks.get(one.name, b"")) < one.at:
+            if store.compares and len(store.now.chunks.get(one.name, b"")) < one.at:
                 raise DamagedError(one.name)
+        if store.now.fields.get("token") != self.token:
+            store.faults.append("I3: a checkpoint of an owner that is none any more was taken")
+        if there is not None and head.offset < there:
+            store.faults.append(f"I4: a late checkpoint took the state back from offset {there} to {head.offset}")
         now = store.changing()
         for one in checkpoint.writes[:writes]:
             _set_range(now.chunks, one)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.planted import PLANTS
+from tests.simulation.plants import PLANTS
 from tests.simulation.simulate import main, simulate
 
 SEEDS = range(1, 121)

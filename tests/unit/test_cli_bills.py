@@ -40,7 +40,8 @@ def used(day: int, quantity: int, month: int = 11) -> Total:
 def preview(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """`preview(contract, totals, now, period)`: the JSON of the command, ClickHouse having these totals."""
 
-    def windows(client: Client, account: str, start: datetime, end: datetime) -> list[Total]:
+    def windows(client: Client, account: str, start: datetime, end: datetime, apart: set[str]) -> list[Total]:
+        assert (account, apart) == ("acme", set())
         return [total for total in asked["totals"] if ms(start) <= total.start_ms < ms(end)]
 
     asked: dict[str, Any] = {}

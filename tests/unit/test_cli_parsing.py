@@ -13,6 +13,7 @@ from tollstream.place import DEMO_CONFIG
 COMMANDS = [
     *("up", "down", "doctor", "generate", "emit", "run", "alert", "usage", "ledger"),
     *("catalogue validate", "catalogue publish", "catalogue show", "invoice preview", "dead-letter list", "late list"),
+    "quote",
 ]
 READING = [
     *("doctor", "usage --meter m", "ledger", "invoice preview --account a --period 2026-11"),

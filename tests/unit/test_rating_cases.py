@@ -89,7 +89,7 @@ BURST = {
 
 
 def test_bandwidth_is_billed_at_the_95th_percentile_of_five_minutes() -> None:
-    """8,640 samples, 432 of them bursts: the 8,208th ascending is 812.4. Samples of two zones are added before ranking."""
+    """8,640 samples, 432 of them bursts: the 8,208th ascending is 812.4. Samples of two zones are added first."""
     price = read_price({**BURST, "rollup": {"every": "5m", "over": "percentile", "percentile": 95}})
     burst = {20 * place for place in range(432)}
     samples = ["9400" if place in burst else "812.4" for place in range(8640)]

@@ -2,8 +2,9 @@
 
 import ast
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rating
-from rating.contracts import Account, Contract
+from rating.calendar import Anchor
+from rating.contracts import Account, AddOn, Change, Contract, Override
 from rating.periods import Period, month_of, parse_period, period_of
 from rating.plans import Plan
+from rating.prices import Flat
 from rating.rate import Segment, Tariff
 
 NOVEMBER = Period(date(2026, 11, 1), date(2026, 12, 1))
 FREE = Plan("free", 1, "USD")
+START = datetime(2026, 1, 1, tzinfo=UTC)
 PRO_1, PRO_2 = Plan("pro", 1, "USD"), Plan("pro", 2, "USD")
 
 
@@ -111,6 +115,42 @@ def test_a_tariff_names_every_fault_between_plans_and_contracts() -> None:
         "contract[1].plan: there is no plan 'gold'; contract[1].from: overlaps contract[0] of account 'acme', "
         "end that one with `to` first",
     ]
+
+
+def test_add_ons_and_overrides_are_in_the_plan_of_a_segment() -> None:
+    base, extra, cheap = Flat("base", "5"), Flat("extra", "2"), Flat("base", "1")
+    plans = (Plan("pro", 1, "USD", price=(base,)), Plan("more", 1, "USD", price=(extra,)))
+    agreed = Contract("acme", "pro", START, add_on=(AddOn("more"),), override=(Override(cheap),))
+    (segment,) = Tariff(None, plans, (agreed,)).segments("acme", NOVEMBER)
+    assert segment.plan is not None
+    assert (segment.plan.id, segment.plan.price) == ("pro", (cheap, extra))
+
+
+@pytest.mark.parametrize(
+    ("terms", "days", "reason"),
+    [
+        ({"time_zone": "Europe/Berlin"}, (1, 30), "has periods of its own"),
+        ({"anchor": Anchor(day=5)}, (1, 30), "has periods of its own"),
+        ({"change": (Change(datetime(2026, 11, 9, tzinfo=UTC), "free"),)}, (1, 30), "changes within the month"),
+        ({"to": datetime(2026, 11, 9, 5, tzinfo=UTC)}, (1, 9), "begins or ends within a day"),
+        ({"to": datetime(2026, 11, 9, tzinfo=UTC), "proration": "day"}, (1, 8), "is prorated"),
+    ],
+)
+def test_what_days_in_utc_cannot_express_is_left_to_the_contract_and_says_why(
+    terms: dict[str, Any], days: tuple[int, int], reason: str
+) -> None:
+    agreed = Contract("acme", "pro", datetime(2026, 1, 1, tzinfo=UTC), **terms)
+    found, *after = Tariff("free", (FREE, PRO_1), (agreed,)).segments("acme", NOVEMBER)
+    assert (found.plan, found.start.day, (found.end - timedelta(days=1)).day) == (None, *days)
+    assert reason in found.reason
+    assert found.contract is agreed
+    assert all(segment.plan == FREE for segment in after)
+
+
+def test_a_plan_without_a_version_in_effect_is_a_segment_with_the_reason() -> None:
+    later = Plan("pro", 1, "USD", from_=datetime(2027, 1, 1, tzinfo=UTC))
+    (segment,) = Tariff("pro", (later,)).segments("other", NOVEMBER)
+    assert (segment.plan, segment.reason) == (None, "plan 'pro' has no version at that time")
 
 
 @settings(deadline=None)

@@ -1,6 +1,7 @@
 """Two readings of one log agree: that of the processors, by columns, and that of the check, one event at a time."""
 
 import ast
+import random
 from pathlib import Path
 
 import msgspec
@@ -14,44 +15,51 @@ from test_events_paths_agree import JSON, PACKED, mangled
 from xxhash import xxh3_128_intdigest
 
 import reconcile
+from config.catalogue import BEGIN_MS, Catalogue, EventType, Meter
 from config.settings import Limits
 from processors.checkpoint import Recorder
 from processors.events import Decoder
 from processors.held import Held
 from processors.meter import Batch, Letter, PartitionState
+from reconcile.differences import Outcome
 from reconcile.reader import NotUnderstood
 from reconcile.recount import Recount
-from reconcile.states import Row
+from reconcile.redis_side import RedisSide, stored_row
 
 TIGHT = Limits(unique_max=3, dimension_sets_max=3, message_events_max=40)
 FORBIDDEN = {"processors", "edge", "tollstream", "stack", "demo", "benchmarks"}
 LOOKS_AT_REDIS = {"processors.held", "processors.state", "processors.partials"}
 
+LOOKERS = {"check.py", "partition.py", "redis_side.py"}
+
 Messages = list[tuple[int, bytes | None]]  # record timestamp in ms, value
 
 
-def processed(messages: Messages, limits: Limits) -> tuple[PartitionState, list[Letter]]:
-    state = PartitionState(CATALOGUE, limits, Decoder(CATALOGUE, limits, SKEW_MS))
+def processed(messages: Messages, limits: Limits, catalogue: Catalogue) -> tuple[PartitionState, list[Letter]]:
+    state = PartitionState(catalogue, limits, Decoder(catalogue, limits, SKEW_MS))
     values, times = [value for _, value in messages], np.array([at for at, _ in messages], np.int64)
     return state, state.fold(Batch(values, np.arange(len(messages)), times))
 
 
-def recounted(messages: Messages, limits: Limits) -> Recount:
-    recount = Recount(CATALOGUE, limits, SKEW_MS)
+def recounted(messages: Messages, limits: Limits, catalogue: Catalogue) -> Recount:
+    recount = Recount(catalogue, limits, SKEW_MS)
     for offset, (at_ms, value) in enumerate(messages):
         recount.fold(offset, at_ms, value)
     return recount
 
 
-def check_agreement(messages: Messages, limits: Limits = TIGHT) -> Recount:
-    state, letters = processed(messages, limits)
-    recount = recounted(messages, limits)
-    assert recount.ledger == msgspec.structs.asdict(state.ledger)
+def check_agreement(messages: Messages, limits: Limits = TIGHT, catalogue: Catalogue = CATALOGUE) -> Recount:
+    state, letters = processed(messages, limits, catalogue)
+    recount = recounted(messages, limits, catalogue)
+    assert recount.ledger | {"admitted": 0} == msgspec.structs.asdict(state.ledger)
     assert (recount.clock_ms, recount.offset) == (state.clock_ms, state.offset)
     held = Held(Recorder(state, 2**26).checkpoint(0, 0).head, state)
     assert {hour: ids for hour, ids in recount.hours.items() if ids} == held.hours()
     mine = {(window, chunk): row for window, one in recount.states() for chunk, row in one.rows()}
-    assert mine == {((*one.key, one.series, one.start_ms), one.chunk): Row(*one[4:]) for one in held.rows()}
+    assert mine == {((*one.key, one.series, one.start_ms), one.chunk): stored_row(one) for one in held.rows()}
+    outcome = Outcome()
+    RedisSide(outcome, catalogue, 0, recount, BEGIN_MS).compare_numbers(held.numbers())
+    assert not outcome.count
     assert sorted((one.offset, one.index, one.late, one.raw) for one in recount.letters) == sorted(
         (one.offset, one.index, one.verdict == "late", xxh3_128_intdigest(one.raw)) for one in letters
     )
@@ -98,6 +106,39 @@ def test_limits_of_a_window_refuse_the_same_events() -> None:
     assert recount.ledger["invalid"] > 10
 
 
+NUMBERED = Catalogue(
+    events=(EventType("pulse", DAY_MS), EventType("disk", DAY_MS)),
+    meters=(
+        Meter("pulses", 1, "pulse", "count"),
+        Meter("stored", 1, "disk", "gauge", "bytes", precision=2, allow_negative=True, dimensions=("tier",)),
+    ),
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_numbers_of_sources_and_readings_of_gauges_agree(seed: int) -> None:
+    rng = random.Random(seed)
+    messages: Messages = []
+    for place in range(400):
+        at_ms = RECORD_MS + place * 400_000  # across two days
+        time_ms = at_ms - rng.randrange(6) * 7_200_000
+        time = np.datetime64(time_ms, "ms").item().isoformat() + "Z"
+        data = {"bytes": f"{rng.randrange(-50, 500)}.{rng.randrange(100):02d}", "tier": rng.choice("ab")}
+        one = event(id=f"e{rng.randrange(250)}", source=f"s{rng.randrange(3)}", time=time, data=data)
+        one["type"] = rng.choice(["pulse", "disk"])
+        if rng.random() < 0.7:
+            odd = rng.random() < 0.05
+            one |= {
+                "sequencetype": "tollstream",
+                "sequence": rng.choice(["07", 7, "-1"]) if odd else str(rng.randrange(60)),
+            }
+        again = rng.choice(messages)[1] if messages and rng.random() < 0.1 else None
+        messages.append((at_ms, again or rng.choice([to_json, to_msgpack])(one)))
+    recount = check_agreement(messages, Limits(unique_max=20), NUMBERED)
+    assert min(recount.ledger[name] for name in ("accepted", "duplicate", "late", "invalid")) > 0
+    assert recount.days
+
+
 def test_memory_is_bounded_by_what_is_open() -> None:
     recount = Recount(CATALOGUE, Limits(), SKEW_MS)
     for hour in range(200):
@@ -122,7 +163,7 @@ def test_nothing_of_the_processors_is_shared_but_what_reads_redis() -> None:
     for path in sorted(Path(reconcile.__file__).parent.glob("*.py")):
         for name in imports(path):
             assert name.split(".")[0] not in FORBIDDEN or name in LOOKS_AT_REDIS, f"{path.name} imports {name}"
-            assert not name.startswith("processors") or path.name in ("check.py", "partition.py", "redis_side.py"), path.name
+            assert not name.startswith("processors") or path.name in LOOKERS, path.name
 
 
 def imports(path: Path) -> set[str]:

@@ -1,0 +1,102 @@
+"""What the accounts of some partitions used, day by day, as stage 2 asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from config.catalogue import BEGIN_MS, Catalogue
+from processors.merge import Merged
+from processors.series import SeriesStates
+from processors.states import UsageState
+from rating.numbers import Quantity
+from rating.prices import Combine
+from rating.rollups import period_quantity
+from rating.totals import DAY_MS, Total, day_ms
+
+_DAY = timedelta(days=1)
+_EPOCH = date(1970, 1, 1)
+
+
+class AccountUsage:
+    """`carried`: the meters whose usage goes on while nothing happens, gauges among them."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        closer: frozenset[str],
+        carried: frozenset[str],
+        accounts: frozenset[str],
+        by_window: frozenset[str],
+    ) -> None:
+        """`closer`: the meters, and `accounts` the accounts, whose prices look closer than at the total of a day;
+        `by_window`: gauges of which a price asks for less than a day."""
+        self.carried = carried
+        self._aggregation = {meter.id: meter.aggregation for meter in catalogue.meters}
+        self.series = SeriesStates(catalogue, closer, accounts, by_window)
+        self.merged = Merged({(meter.id, meter.version): meter for meter in catalogue.meters}, self.series)
+        self.clock_ms = BEGIN_MS  # the highest record timestamp seen: what is carried is rated up to its day
+
+    @property
+    def today(self) -> date:
+        """The day of the clock."""
+        return date.min if self.clock_ms == BEGIN_MS else _EPOCH + self.clock_ms // DAY_MS * _DAY
+
+    def meters_of(self, account: str) -> frozenset[str]:
+        """The meters that an account ever used."""
+        return frozenset(meter for meter in self._aggregation if (account, meter) in self.merged.days)
+
+    def totals(self, account: str, meters: frozenset[str], start: date, end: date) -> list[Total]:
+        """The usage on the days [start, end), gauges up to today; of what is carried all before it too."""
+        totals = self.series.totals(account, meters, start, min(end, self.today + _DAY))
+        since, until = day_ms(start), day_ms(end)
+        return [one for one in totals if one.start_ms < until and (one.start_ms >= since or one.meter in self.carried)]
+
+    def days(self, account: str, meters: Iterable[str], start: date, end: date) -> list[date]:
+        """The days of [start, end) on which anything was used, ascending; of what is carried all that have come."""
+        found: set[date] = set()
+        for meter in meters:
+            days = self.merged.days.get((account, meter), {})
+            found |= {day for day in days if start <= day < end}
+            if days and meter in self.carried:
+                day, last = max(start, min(days)), min(end - _DAY, self.today)
+                found |= {day + n * _DAY for n in range((last - day).days + 1)}
+        return sorted(found)
+
+    def versions(self, account: str, meters: Iterable[str], since: date, days: list[date]) -> dict[date, int]:
+        """Of each day the sum over all partials up to it: those since `since`, and of what is carried all before it."""
+        states = sorted(
+            (day, state.versions)
+            for meter in meters
+            for day, state in self.merged.days.get((account, meter), {}).items()
+            if day >= since or meter in self.carried
+        )
+        found, place, total = {}, 0, 0
+        for day in days:
+            while place < len(states) and states[place][0] <= day:
+                total += states[place][1]
+                place += 1
+            found[day] = total
+        return found
+
+    def cumulated(self, account: str, meter: str, days: list[date]) -> list[Quantity]:
+        """The quantity of a meter from the first of these days up to each of them."""
+        if self._aggregation.get(meter) == "gauge" and days:
+            totals = self.totals(account, frozenset((meter,)), days[0], days[-1] + _DAY)
+            return [period_quantity(_Counted(meter), totals, day_ms(days[0]), day_ms(day + _DAY)) for day in days]
+        states, running, quantities = self.merged.days.get((account, meter), {}), UsageState(), []
+        for day in days:
+            running.merge(states.get(day, _NOTHING))
+            quantities.append(running.quantity(self._aggregation[meter]))
+        return quantities
+
+
+_NOTHING = UsageState()
+
+
+class _Counted(NamedTuple):
+    """A meter as it is, without a price."""
+
+    meter: str | None
+    combine: Combine | None = None

@@ -1,0 +1,64 @@
+"""Lost and older backups of either store: what comes back by itself, and what `republish` brings back."""
+
+from contextlib import closing
+from typing import Any
+
+import pytest
+from pipeline import Pipeline
+from pipeline_traffic import BASE, DAY, Traffic, check
+
+from processors.republish import republish
+from reconcile.check import Check
+from sinks.clickhouse import ClickHouseSink
+
+pytestmark = pytest.mark.apache
+TABLES = ("usage_rows", "rated_rows", "ledger_rows", "late_event_rows", "dead_letter_rows")
+
+
+def differences(pipeline: Pipeline) -> list[Any]:
+    with closing(Check(pipeline.settings, pipeline.catalogue)) as again:
+        outcome = again.once(lambda _: None, 20)
+        return [difference for difference, _ in outcome.differences] + list(outcome.unchecked)
+
+
+def test_lost_tables_come_back_whole_and_an_older_backup_catches_up(apache: Pipeline) -> None:
+    traffic = Traffic(seed=51)
+    apache.send(traffic.fill(700, BASE, BASE + 3 * DAY))
+    apache.catch_up()
+    backup = {table: f"{table}_backup" for table in TABLES}
+    for table, copy in backup.items():
+        apache.client.command(f"CREATE TABLE {copy} AS {table}")
+        apache.client.command(f"INSERT INTO {copy} SELECT * FROM {table}")
+    apache.send(traffic.fill(400, BASE + 3 * DAY, BASE + 5 * DAY))
+    apache.catch_up()
+    for table in TABLES:
+        apache.client.command(f"DROP TABLE {table}")
+    ClickHouseSink(apache.settings.clickhouse).migrate()
+    assert apache.consumed() == 0
+    written = republish(apache.settings, apache.catalogue, lambda _: None, lambda _: None)
+    assert min(written.usage, written.rated, written.ledger, written.late) > 0
+    check(apache, traffic.log)
+    assert differences(apache) == []
+    for table, copy in backup.items():
+        apache.client.command(f"TRUNCATE TABLE {table}")
+        apache.client.command(f"INSERT INTO {table} SELECT * FROM {copy}")
+    assert differences(apache) != []
+    republish(apache.settings, apache.catalogue, lambda _: None, lambda _: None)
+    check(apache, traffic.log)
+    assert differences(apache) == []
+
+
+def test_an_older_redis_goes_on_from_where_it_was(apache: Pipeline) -> None:
+    traffic = Traffic(seed=52)
+    apache.send(traffic.fill(500, BASE, BASE + 2 * DAY))
+    apache.catch_up()
+    backup = {key: apache.redis.dump(key) for key in apache.redis.scan_iter()}
+    apache.send(traffic.fill(500, BASE + 2 * DAY, BASE + 4 * DAY))
+    apache.catch_up()
+    apache.redis.flushdb()
+    for key, value in backup.items():
+        apache.redis.restore(key, 0, value)  # type: ignore[arg-type]
+    apache.send(traffic.fill(100, BASE + 4 * DAY, BASE + 5 * DAY))
+    apache.catch_up()
+    check(apache, traffic.log)
+    assert differences(apache) == []

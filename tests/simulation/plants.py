@@ -1,0 +1,310 @@
+"""Bugs to plant in the real code, one at a time. tests.simulation.planted says how soon the simulator finds each.
+
+Each is a small patch over code that is right, as somebody might have written it. A simulator that does not find one
+would not have found it in earnest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from unittest import mock
+
+import msgspec
+import numpy as np
+
+from config.catalogue import BEGIN_MS
+from processors import checkpoint, outputs
+from processors.consume import PartitionConsumer
+from processors.limits import refused_by
+from processors.merge import Merged
+from processors.meter import Batch, Letter, PartitionState
+from processors.meter_stage import MeterStage
+from processors.outputs import Released
+from processors.owner import Mark, Owner
+from tests.simulation.slots import SlotStore
+
+Patch = contextlib.AbstractContextManager[Any]
+
+
+class Plant(NamedTuple):
+    """`breaks`: how a fault may begin that says so."""
+
+    plant: Callable[[], Patch]
+    breaks: tuple[str, ...]
+
+
+PLANTS: dict[str, Plant] = {}
+
+
+def planted(*breaks: str) -> Callable[[Callable[[], Patch]], Callable[[], Patch]]:
+    def remember(plant: Callable[[], Patch]) -> Callable[[], Patch]:
+        PLANTS[plant.__name__.replace("_", " ")] = Plant(plant, breaks)
+        return plant
+
+    return remember
+
+
+@planted("I1", "I2", "livelock")
+def no_republishing_after_a_crash() -> Patch:
+    return mock.patch("processors.owner.unpublished_rows", lambda *_: [])
+
+
+@planted("I2", "I3", "I5")
+def closed_but_unpublished_windows_evicted() -> Patch:
+    """A checkpoint holds what is open, whether or not the rest was acknowledged."""
+    checkpoint = Owner.checkpoint
+
+    def evicting(self: Owner) -> Released | None:
+        if self.unsaved:
+            self._again += outputs.changed_rows(self.state, self.topic_id, self.partition)
+            self._ahead = self._recorder.compact(published=2**62)
+        return checkpoint(self)
+
+    return mock.patch.object(Owner, "checkpoint", evicting)
+
+
+@planted("I2")
+def restore_from_the_outputs_at_the_head() -> Patch:
+    """The mark says how far outputs have gone out, not how far they are acknowledged."""
+
+    def mark(self: Owner) -> Mark | None:
+        if self.restoring or self.state.offset != self._recorder.committed:
+            return None
+        ledger = msgspec.structs.replace(self.state.ledger)
+        return Mark(self.state.offset, self.state.clock_ms, ledger, self.state.open_digest())
+
+    return mock.patch.object(Owner, "mark", mark)
+
+
+class _Folding(PartitionState):
+    """A state that does something else before each message of a batch."""
+
+    def fold(self, batch: Batch, since_ms: int = BEGIN_MS) -> list[Letter]:
+        letters = []
+        for at in range(len(batch.offset)):
+            one = Batch(batch.values[at : at + 1], batch.offset[at : at + 1], batch.timestamp_ms[at : at + 1])
+            self.before(one)
+            letters += super().fold(one, since_ms)
+        return letters
+
+    def before(self, one: Batch) -> None:
+        raise NotImplementedError
+
+
+@planted("I")
+def lateness_by_the_wall_clock() -> Patch:
+    minutes = itertools.count()
+
+    class Hasty(_Folding):
+        def before(self, one: Batch) -> None:
+            self.clock_ms = max(self.clock_ms, int(one.timestamp_ms[0]) + next(minutes) % 60 * 60_000)
+
+    return mock.patch("processors.owner.PartitionState", Hasty)
+
+
+@planted("I")
+def lateness_by_each_record() -> Patch:
+    class Forgetful(_Folding):
+        def before(self, one: Batch) -> None:
+            self.clock_ms = BEGIN_MS
+
+    return mock.patch("processors.owner.PartitionState", Forgetful)
+
+
+@planted("I")
+def the_clock_of_the_batch() -> Patch:
+    """Lateness by the newest record that happens to be in the batch."""
+
+    class Hasty(PartitionState):
+        def fold(self, batch: Batch, since_ms: int = BEGIN_MS) -> list[Letter]:
+            self.clock_ms = max(self.clock_ms, int(batch.timestamp_ms.max()))
+            return super().fold(batch, since_ms)
+
+    return mock.patch("processors.owner.PartitionState", Hasty)
+
+
+@planted("I")
+def deltas_instead_of_absolute_outputs() -> Patch:
+    """Rows say what was added since the last checkpoint, as a counter would."""
+    absolute = outputs.changed_rows
+    before: dict[bytes, outputs.WindowRow] = {}
+
+    def changed_rows(state: PartitionState, topic_id: str, partition: int) -> list[outputs.WindowRow]:
+        rows = []
+        for row in absolute(state, topic_id, partition):
+            key = msgspec.msgpack.encode(row.key())
+            last = before.get(key)
+            before[key] = row
+            rows.append(msgspec.structs.replace(row, events=row.events - last.events) if last else row)
+        return rows
+
+    return mock.patch("processors.owner.changed_rows", changed_rows)
+
+
+@planted("I")
+def versions_of_the_batch() -> Patch:
+    """A row's version is where its batch ended, not its last event: two owners cut batches elsewhere."""
+    changed_rows = outputs.changed_rows
+
+    def at_the_end(state: PartitionState, topic_id: str, partition: int) -> list[outputs.WindowRow]:
+        rows = changed_rows(state, topic_id, partition)
+        return [msgspec.structs.replace(row, offset=state.offset - 1) for row in rows]
+
+    return mock.patch("processors.owner.changed_rows", at_the_end)
+
+
+@planted("I4")
+def topic_key_without_the_owners_token() -> Patch:
+    checkpoint = Owner.checkpoint
+
+    def without(self: Owner) -> Released | None:
+        released = checkpoint(self)
+        return released and msgspec.structs.replace(released, token=b"")
+
+    return mock.patch.object(Owner, "checkpoint", without)
+
+
+@planted("I6")
+def rated_version_from_one_partial_only() -> Patch:
+    apply = Merged._apply
+
+    def versioned(self: Merged, row: outputs.WindowRow, *moved: int) -> None:
+        apply(self, row, *moved)
+        for days in self.days.values():
+            for state in days.values():
+                state.versions = row.offset + 1
+
+    return mock.patch.object(Merged, "_apply", versioned)
+
+
+@planted("I6")
+def plan_version_in_the_row_key() -> Patch:
+    from tests.simulation import tables
+
+    return mock.patch("tests.simulation.tables.RATED_KEY", (*tables.RATED_KEY, "plan_version"))
+
+
+@planted("I")
+def checkpoint_in_the_middle_of_a_message() -> Patch:
+    """A batch ends in the midst of its last message; the rest is folded with the next one."""
+    fold = Owner.fold
+
+    def rest_of(self: Owner) -> None:
+        value, at, timestamp_ms, events = self.__dict__.pop("_rest", (None, 0, 0, 0))
+        for index in range(1, events):
+            raw = self.state.decoder.raw(value, index)
+            letters = self.state.fold(Batch([raw], np.array([at]), np.array([timestamp_ms])))
+            self.letters += [msgspec.structs.replace(one, index=index) for one in letters]
+
+    def cut(self: Owner, batch: Batch) -> None:
+        rest_of(self)
+        value = batch.values[-1]
+        events = len(self.state.decoder.decode([value], batch.timestamp_ms[-1:]).kind)
+        if events == 1 or self.restoring or not value:
+            fold(self, batch)
+            return
+        first = self.state.decoder.raw(value, 0)
+        fold(self, Batch([*batch.values[:-1], first], batch.offset, batch.timestamp_ms))
+        self.state.offset = int(batch.offset[-1])
+        self.__dict__["_rest"] = (value, self.state.offset, int(batch.timestamp_ms[-1]), events)
+
+    stack = contextlib.ExitStack()
+    at_end = Owner.at_end
+    stack.enter_context(mock.patch.object(Owner, "fold", cut))
+    stack.enter_context(mock.patch.object(Owner, "at_end", lambda self: (rest_of(self), at_end(self))[1]))
+    return stack
+
+
+@planted("I", "bug")
+def no_manifest() -> Patch:
+    """Whatever is there is loaded."""
+    whole = checkpoint.load
+
+    def load(state: PartitionState, snapshot: checkpoint.Snapshot) -> None:
+        manifest = snapshot.head.manifest
+        kept = {name: data for name, data in snapshot.chunks.items() if len(data) >= manifest.chunks()[name]}
+        segments = {n: length for n, length in manifest.segments.items() if f"state:{n}" in kept}
+        hours = {h: sum(len(d) for n, d in kept.items() if n.startswith(f"ids:{h}:")) for h in manifest.hours}
+        pieces = {h: n for h, n in hours.items() if n == manifest.hours[h]}
+        snapshot.head.manifest = checkpoint.Manifest(segments, pieces, sums=manifest.sums)
+        whole(state, snapshot)
+
+    return mock.patch("processors.owner.load", load)
+
+
+@planted("I1", "I5")
+def limits_looked_at_once_a_batch() -> Patch:
+    return mock.patch("processors.meter.refused_by", lambda *args: (refused_by(*args)[0], False))
+
+
+@planted("I3")
+def no_owner_check_in_the_checkpoint() -> Patch:
+    return mock.patch.object(SlotStore, "fenced", False)
+
+
+@planted("I4")
+def no_offset_check_in_the_checkpoint() -> Patch:
+    return mock.patch.object(SlotStore, "compares", False)
+
+
+@planted("I", "stopped")
+def no_offset_check_against_the_log() -> Patch:
+    """A position is not compared with what the log has."""
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch("processors.meter_stage.past_the_end", lambda *_: None))
+    stack.enter_context(mock.patch.object(Owner, "_reach", lambda *_: None))
+    return stack
+
+
+@planted("I", "letters")
+def letters_after_the_checkpoint() -> Patch:
+    checkpoint, send = MeterStage._checkpoint, MeterStage._send_letters
+
+    def then_letters(self: MeterStage) -> None:
+        checkpoint(self)
+        send(self)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(MeterStage, "_checkpoint", then_letters))
+    stack.enter_context(mock.patch.object(MeterStage, "_send_letters", lambda self: None))
+    return stack
+
+
+@planted("I2", "I1")
+def outputs_taken_for_acknowledged_once_sent() -> Patch:
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(MeterStage, "_await", lambda self, future: None))
+    stack.enter_context(mock.patch.object(MeterStage, "_await_producer", lambda self: None))
+    return stack
+
+
+@planted("I1", "livelock")
+def counts_of_the_last_owner_left_unsent() -> Patch:
+    begin = Owner.begin
+
+    def forgetful(self: Owner) -> int:
+        offset = begin(self)
+        self._owes = bool(self._again)
+        return offset
+
+    return mock.patch.object(Owner, "begin", forgetful)
+
+
+@planted("I")
+def messages_taken_early_outlive_their_partition() -> Patch:
+    def keep_alive(self: PartitionConsumer) -> None:
+        running = self.position.keys() - self._paused
+        if running:
+            self._consumer.pause(self._places(running))
+            self._paused |= running
+        self._early += self._consumer.consume(1, 0)
+
+    return mock.patch.object(PartitionConsumer, "keep_alive", keep_alive)
+
+
+@planted("I6")
+def nothing_taken_back_by_a_re_rate() -> Patch:
+    return mock.patch("tests.simulation.processes.rated_before", lambda *_: [])

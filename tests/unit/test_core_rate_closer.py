@@ -1,0 +1,218 @@
+"""Stage 2 on prices that look closer than a total and contracts with periods of their own: the days add up (I6)."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.catalogue import Catalogue, EventType, Meter
+from processors.outputs import WindowRow
+from processors.rate import RatedRow, Rater
+from rating.billing import rate_contract
+from rating.charges import ms
+from rating.contracts import Contract
+from rating.gauges import Reading, levels
+from rating.openings import Opening
+from rating.periods import Period
+from rating.plans import Plan
+from rating.states import High, Sum
+from rating.totals import DAY_MS, Total, day_ms
+from rating.usage import price_usage
+
+HOUR_MS = 3_600_000
+NOVEMBER = Period(date(2026, 11, 1), date(2026, 12, 1))
+METERS = (
+    Meter("bytes", 1, "t", "sum", value="bytes", dimensions=("zone",), window="1h"),
+    Meter("peak", 1, "t", "max", value="peak", dimensions=("zone",), window="1h"),
+    Meter("stored", 1, "t", "gauge", value="stored", window="1h"),
+)
+TIERS = [{"up_to": "1000", "unit_amount": "0.03"}, {"unit_amount": "0.01"}]
+PRICES: list[dict[str, Any]] = [
+    {"id": "base", "model": "flat", "amount": "5.00"},
+    {"id": "egress", "model": "graduated", "meter": "bytes", "tiers": TIERS},
+    {"id": "argo", "model": "graduated", "meter": "bytes", "per": ["zone"],
+     "tiers": [{"up_to": "100", "unit_amount": "0", "flat_amount": "5.00"}, {"unit_amount": "0.1"}]},
+    {"id": "burst", "model": "per_unit", "meter": "peak", "unit_amount": "1.5",
+     "rollup": {"every": "1h", "over": "percentile", "percentile": "95"}},
+    {"id": "storage", "model": "per_unit", "meter": "stored", "unit_amount": "0.015", "free_quantity": "10",
+     "rollup": {"every": "1d", "each": "max", "over": "mean"}},
+    {"id": "regions", "model": "matrix", "meter": "bytes", "dimensions": ["zone"],
+     "cell": [{"when": {"zone": ["z0", "z1"]},
+               "price": {"id": "a", "meter": "bytes", "model": "graduated", "tiers": TIERS}}]},
+]  # fmt: skip
+PLAN = {"id": "pro", "version": 1, "currency": "USD", "price": PRICES}
+runs = settings(max_examples=15, deadline=None)
+
+
+def catalogue(contracts: Iterable[dict[str, Any]] = (), plans: Iterable[dict[str, Any]] = ()) -> Catalogue:
+    return Catalogue(
+        generation=1,
+        default_plan="pro",
+        events=(EventType("t", 24 * HOUR_MS),),
+        meters=METERS,
+        plans=tuple(msgspec.convert(plan, Plan) for plan in (PLAN, *plans)),
+        contracts=tuple(msgspec.convert(one, Contract) for one in contracts),
+    )
+
+
+def window_row(meter: Meter, zone: str, start_ms: int, offset: int, value: int, samples: bytes = b"") -> WindowRow:
+    dimensions = [zone] if meter.dimensions else []
+    return WindowRow(
+        meter=meter.id, meter_version=1, subject="acme", dimensions=dimensions, account="acme",
+        window_start_ms=start_ms,
+        topic="T", partition=0, chunk=1 if samples else 0, offset=offset, events=0 if samples else 1,
+        sum_hi=value >> 32 if meter.aggregation == "sum" else 0,
+        sum_lo=value & 0xFFFFFFFF if meter.aggregation == "sum" else 0,
+        value=value if meter.aggregation == "max" else 0, time_us=0, id_hi=0, id_lo=0, members=samples,
+    )  # fmt: skip
+
+
+def usage(rng: random.Random) -> tuple[list[WindowRow], list[Total], list[Reading]]:
+    """Rows with some of their earlier versions, and the totals of the newest; over October, November and December."""
+    rows, totals, readings = [], [], []
+    begin = day_ms(date(2026, 10, 20))
+    places = {(rng.randrange(2), rng.choice("012"), rng.randrange(60 * 24)) for _ in range(rng.randint(3, 40))}
+    for which, zone, hour in sorted(places):
+        meter, start_ms, value = METERS[which], begin + hour * HOUR_MS, 0
+        for offset in sorted(rng.sample(range(1000), rng.randint(1, 3))):
+            value += rng.randint(1, 400)
+            rows.append(window_row(meter, f"z{zone}", start_ms, offset, value))
+        state = Sum(Decimal(value)) if meter.aggregation == "sum" else High(Decimal(value))
+        totals.append(Total(meter.id, start_ms, start_ms + HOUR_MS, state, "acme", {"zone": f"z{zone}"}, "acme"))
+    for number, hour in enumerate(sorted(rng.sample(range(60 * 24), rng.randint(0, 6)))):
+        at_us, value = (begin + hour * HOUR_MS + rng.randrange(HOUR_MS)) * 1000, rng.randrange(500)
+        sample = struct.pack("<qQQq", at_us, number, 0, value)
+        rows.append(window_row(METERS[2], "", begin + hour * HOUR_MS, number, 0, sample))
+        readings.append(Reading(at_us, number, 0, Decimal(value)))
+    return rows, totals, readings
+
+
+def seen(rater: Rater, rows: list[WindowRow], rng: random.Random) -> list[RatedRow]:
+    """What readers see in the end: rows in any order and any batches, the clock moving on between them."""
+    rows = [*rows, *rng.sample(rows, len(rows) // 3)]
+    rng.shuffle(rows)
+    clock_ms, newest = day_ms(date(2026, 10, 25)), {}
+    while rows or clock_ms < day_ms(date(2026, 12, 20)):
+        size = rng.randint(0, 40)
+        rater.add(rows[:size], clock_ms)
+        del rows[:size]
+        clock_ms += rng.randrange(30) * DAY_MS
+        for row in rater.rate():
+            key = (row.period_start, row.segment_start, row.price, row.meter, row.opening, row.day, row.part)
+            if key not in newest or row.version >= newest[key].version:
+                newest[key] = row
+    rater.add([], day_ms(date(2026, 12, 20)))
+    for row in rater.rate():
+        newest[(row.period_start, row.segment_start, row.price, row.meter, row.opening, row.day, row.part)] = row
+    return list(newest.values())
+
+
+def added_up(rows: list[RatedRow]) -> dict[tuple[str, str], Decimal]:
+    """(price, part) -> the sum of its days and opening rows; of what is refused the quantity."""
+    found: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for row in rows:
+        found[(row.price, row.part)] += row.quantity if row.amount is None else row.amount
+    return {key: amount for key, amount in found.items() if amount}
+
+
+def levelled(readings: list[Reading], end: date) -> list[Total]:
+    if not readings:
+        return []
+    first = min(readings).time_us // 1000 // HOUR_MS * HOUR_MS
+    return [
+        Total("stored", start, start + HOUR_MS, level, "acme", {}, "acme")
+        for start, level in levels(readings, HOUR_MS, first, day_ms(end))
+    ]
+
+
+@given(st.integers(0, 10**6))
+@runs
+def test_i6_the_days_of_every_price_add_up_to_the_price_of_the_month(seed: int) -> None:
+    rng = random.Random(seed)
+    rows, totals, readings = usage(rng)
+    found = seen(Rater(catalogue(), lambda account: True), rows, rng)
+    totals += levelled(readings, NOVEMBER.end)
+    wanted = {}
+    if any(row.period_start == NOVEMBER.start for row in found):
+        for price in catalogue().plans[0].price:
+            priced = price_usage(price, totals, NOVEMBER)
+            parts: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+            for part in priced.parts:
+                values = {name: part.values[name] for name in price.per}
+                parts[(price.id, msgspec.json.encode(values).decode() if values else "")] += part.amount
+            for refused in priced.refused:
+                parts[(price.id, msgspec.json.encode(dict(refused.values)).decode())] += Decimal(refused.quantity)
+            wanted |= {key: amount for key, amount in parts.items() if amount}
+    assert added_up([row for row in found if row.period_start == NOVEMBER.start]) == wanted
+
+
+CHANGE = {"plan": "max", "at": "2026-11-20T17:00:00Z"}
+MAX = {
+    **PLAN,
+    "id": "max",
+    "price": [{**PRICES[0], "amount": "9.00"}, {**PRICES[1], "tiers": [{"unit_amount": "0.02"}]}, *PRICES[2:]],
+}
+
+
+@pytest.mark.parametrize("policy", ["restart", "prorate", "continue", "reprice"])
+@given(st.integers(0, 10**6))
+@settings(max_examples=4, deadline=None)
+def test_i6_the_days_of_a_contract_add_up_to_its_invoice(policy: str, seed: int) -> None:
+    """Periods from the 15th in New York, a change of plan in the middle of a day, prorated by the second."""
+    rng = random.Random(seed)
+    rows, totals, readings = usage(rng)
+    contract = {
+        "account": "acme", "plan": "pro", "from": "2026-10-15T04:00:00Z", "anchor": {"every": "month", "day": 15},
+        "time_zone": "America/New_York", "tiers_on_change": policy, "proration": "second", "change": [CHANGE],
+    }  # fmt: skip
+    made = catalogue([contract], [MAX])
+    rater = Rater(made, lambda account: True)
+    found = seen(rater, rows, rng)
+    tomorrow = rater.usage.today + timedelta(days=1)
+    totals += levelled(readings, tomorrow)
+    end = datetime.combine(tomorrow, time(), UTC)
+    for rated in rate_contract(
+        made.contracts[0], totals, made.tariff(), end, Opening(made.contracts[0].from_), now=end
+    ):
+        wanted: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        for line in rated.lines:
+            values = line.values if line.price == "argo" else {}  # the cells of a matrix have one row
+            wanted[(line.price, part(values))] += line.amount_unrounded
+        for row in rated.unrated:
+            wanted[("", part(row.values))] += row.quantity
+        days = [row for row in found if row.period_start == rated.start.date()]
+        if days:
+            assert added_up(days) == {key: amount for key, amount in wanted.items() if amount}
+        else:  # nothing of the account was seen in these months
+            assert not any(ms(rated.start) <= total.start_ms < ms(rated.end) for total in totals)
+
+
+def part(values: Any) -> str:
+    return msgspec.json.encode(dict(sorted(values.items()))).decode() if values else ""
+
+
+def test_a_gauge_that_sends_nothing_owes_for_every_day_that_passes() -> None:
+    """And a reading that comes late changes all days after it, in the months after it too."""
+    rater = Rater(catalogue(), lambda account: True)
+    at = day_ms(date(2026, 11, 30))
+    sample = struct.pack("<qQQq", at * 1000, 1, 0, 310)
+    rater.add([window_row(METERS[2], "", at, 1, 0, sample)], at)
+    rater.rate()
+    rater.add([], day_ms(date(2026, 12, 31)))
+    december = [row for row in rater.rate() if row.price == "storage" and row.period_start == date(2026, 12, 1)]
+    assert sum(row.amount or 0 for row in december) == Decimal("4.5")  # (310 - 10) * 0.015
+    assert len([row for row in december if not row.opening]) == 31
+    late = struct.pack("<qQQq", at * 1000 + 1, 2, 0, 620)
+    rater.add([window_row(METERS[2], "", at, 2, 0, late)], at)
+    again = [row for row in rater.rate() if row.price == "storage" and row.period_start == date(2026, 12, 1)]
+    assert sum(row.amount or 0 for row in again) == Decimal("9.15")
