@@ -167,9 +167,10 @@ class Truth:
         later = {key: amount for key, amount in found.items() if key.segment_start.replace(day=1) not in self.months()}
         for key, amount in later.items():
             month = key.segment_start.replace(day=1)
-            (plan,) = [plan for start, _, plan in self.segments(key.account, month) if start == key.segment_start]
-            (price,) = [one for one in plan.price if one.id == key.price]
-            assert (key.opening, amount) == (True, owed(price, None)), key
+            plans = [plan for start, _, plan in self.segments(key.account, month) if start == key.segment_start]
+            prices = [one for plan in plans for one in plan.price if one.id == key.price]
+            assert key.opening, key
+            assert [amount] == [owed(price, None) for price in prices], key
             assert any(one.account == key.account for one in self.catalogue.contracts), key
         return {key: amount for key, amount in found.items() if key not in later}
 
