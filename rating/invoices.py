@@ -9,17 +9,13 @@ import msgspec
 from msgspec.structs import replace
 
 from rating.kernels import Step
-from rating.money import round_money
+from rating.money import MixedCurrencyError, round_money
 from rating.numbers import EXACT, ZERO, Quantity, shown, text
 from rating.periods import Period
 from rating.plans import Plan
 from rating.prices import Price, explain, price_amount
 from rating.rate import Segment
 from rating.rated import RatedPeriod
-
-
-class MixedCurrencyError(ValueError):
-    """The segments of one invoice are in several currencies; amounts of different currencies are never added."""
 
 
 class MeterTotal(msgspec.Struct, frozen=True):

@@ -94,7 +94,7 @@ _KNOWN: dict[tuple[str, str], Explain] = {
     ("sinks.catalogue_topic", "Unreadable"): _plain(USAGE),
     ("sinks.errors", "Retryable"): _with(_START, UNREACHABLE),
     ("edge.emitter", "EmitError"): _plain(UNREACHABLE),
-    ("rating.invoices", "MixedCurrencyError"): _plain(USAGE),
+    ("rating.money", "MixedCurrencyError"): _plain(USAGE),
     ("processors.recovery", "RecoveryRefusedError"): _plain(CHECK_FAILED),
     ("processors.supervise", "WorkersFailedError"): _with(
         "read what they said above, mend it and run again; nothing acknowledged is lost", CHECK_FAILED

@@ -209,7 +209,7 @@ def check_rated(pipeline: Pipeline, truth: Truth) -> None:
             found_unrated[Owed(*key)] = quantity
         elif amount:
             found_amounts[Owed(*key)] = amount
-    assert found_amounts == amounts
+    assert truth.flat_later(found_amounts) == amounts
     assert found_unrated == unrated
     for account in ("acme", "globex", min(truth.accounts() - {"acme", "globex"})):
         for month in truth.months():

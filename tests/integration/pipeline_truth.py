@@ -162,6 +162,18 @@ class Truth:
     def months(self) -> set[date]:
         return {fact.time.date().replace(day=1) for facts in self.facts.values() for fact in facts}
 
+    def flat_later(self, found: dict[Owed, Decimal]) -> dict[Owed, Decimal]:
+        """Takes out the months without usage, up to the broker's: contracts owe what is owed before any in them."""
+        later = {key: amount for key, amount in found.items() if key.segment_start.replace(day=1) not in self.months()}
+        for key, amount in later.items():
+            month = key.segment_start.replace(day=1)
+            plans = [plan for start, _, plan in self.segments(key.account, month) if start == key.segment_start]
+            prices = [one for plan in plans for one in plan.price if one.id == key.price]
+            assert key.opening, key
+            assert [amount] == [owed(price, None) for price in prices], key
+            assert any(one.account == key.account for one in self.catalogue.contracts), key
+        return {key: amount for key, amount in found.items() if key not in later}
+
     def segments(self, account: str, month: date) -> list[tuple[date, date, Any]]:
         """(start, end, plan or None) of a month, in order."""
         after = (month + timedelta(days=32)).replace(day=1)

@@ -1,5 +1,6 @@
 """Late and refused events come back through the real pipeline: into usage, rated amounts and ledger, each once."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import MakePipeline
-from pipeline import PARTITIONS, Message, Pipeline, Run
+from pipeline import Message, Pipeline, Run
 from pipeline_traffic import BASE, DAY, Traffic, check, check_rated, check_truth, check_usage, ms
 from pipeline_truth import Truth
 from pipeline_versions import Versions
@@ -190,6 +191,14 @@ def test_i7_a_letter_that_fits_no_record_waits_and_the_others_go(make_pipeline: 
 
 # -- deaths
 
+
+def holds(pipeline: Pipeline, truth: Truth) -> bool:
+    with contextlib.suppress(AssertionError):
+        check_truth(pipeline, truth)
+        return True
+    return False
+
+
 POINTS: dict[str, tuple[type, str]] = {
     "an admission is folded, and no checkpoint says so": (Owner, "checkpoint"),
     "it is in a checkpoint, and nothing of it is sent": (MeterStage, "_release"),
@@ -234,9 +243,8 @@ def test_i2_a_worker_that_dies_between_any_two_side_effects_of_an_admission_chan
         found = bring_back(pipeline)
         assert (found.admitted, found.duplicate) == (counts["accepted"], counts["duplicate"])
         run.until(lambda: {path.name for path in tmp_path.iterdir()} == set(POINTS), "every death")
-        died = len(POINTS)
-        run.until(lambda: run.tally.restarts == died and run.tally.metered == PARTITIONS, "the last worker")
-    pipeline.catch_up()
+        # One run to its end: the embedded broker may never assign anything to whoever comes after so many deaths.
+        run.until(lambda: holds(pipeline, truth), "the truth")
     check_truth(pipeline, truth)
     assert not versions.went_back, versions.went_back
 

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.faults import ConfigError, Fault
 from edge.emitter import EmitError
-from rating.invoices import MixedCurrencyError
+from rating.money import MixedCurrencyError
 from sinks.catalogue_topic import Overtaken, Unpublished
 from sinks.errors import Retryable
 from stack.errors import Ended, InUse, Unavailable

@@ -7,7 +7,8 @@ from fractions import Fraction
 import msgspec
 import pytest
 
-from rating.invoices import Invoice, MeterTotal, MixedCurrencyError, SegmentUsage, document, preview
+from rating.invoices import Invoice, MeterTotal, SegmentUsage, document, preview
+from rating.money import MixedCurrencyError
 from rating.periods import Period
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, PerUnit, Price, Tier
