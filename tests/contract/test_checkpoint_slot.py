@@ -318,11 +318,17 @@ def test_a_server_that_is_away_is_waited_for() -> None:
     assert "secret" not in str(found.value)
 
 
+def without(check: str) -> SlotStore:
+    store = SlotStore()
+    setattr(store, check, False)
+    return store
+
+
 @pytest.mark.parametrize(
     ("store", "test"),
     [
-        (SlotStore(fenced=False), test_a_stale_owner_is_refused_everything),
-        (SlotStore(compares=False), lambda there: test_a_write_that_expects_another_offset_is_refused(there, 4)),
+        (without("fenced"), test_a_stale_owner_is_refused_everything),
+        (without("compares"), lambda there: test_a_write_that_expects_another_offset_is_refused(there, 4)),
     ],
     ids=["without a token", "without an offset"],
 )
