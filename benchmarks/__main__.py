@@ -9,18 +9,19 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from benchmarks import memory, pipeline, steps
+from benchmarks import memory, pipeline, sequences, steps
 from benchmarks.fresh import fresh
 from benchmarks.machine import machine
 from benchmarks.report import Document, show, write_into
 from stack.errors import StackError
 
-PART = Literal["pipeline", "memory", "steps"]
-_ALL: tuple[PART, ...] = ("pipeline", "memory", "steps")
+PART = Literal["pipeline", "memory", "steps", "sequences"]
+_ALL: tuple[PART, ...] = ("pipeline", "memory", "steps", "sequences")
 _HERE = Path(__file__).parent
 _DOCS = _HERE.parent / "docs" / "benchmarks.md"
 _QUICK = 10  # times smaller
 _STEP_EVENTS = 300_000
+_NUMBERS = 10_000_000
 
 app = App(name="benchmarks", help="What Tollstream costs, on this machine. Figures and no pass mark.")
 
@@ -42,7 +43,7 @@ def run(
     Parameters
     ----------
     parts
-        Which of pipeline, memory and steps; all by default.
+        Which of pipeline, memory, steps and sequences; all by default.
     events
         Single-event messages for the pipeline.
     partials
@@ -50,7 +51,7 @@ def run(
     workers
         Worker processes of the pipeline.
     quick
-        Pipeline and memory at a tenth of their size: under a minute, and less exact.
+        Pipeline, memory and sequences at a tenth of their size: under a minute, and less exact.
     profile
         Also which functions the pipeline's workers spend their time in; it slows them down, so look at nothing else.
     markdown
@@ -71,7 +72,8 @@ def run(
     console = Console(stderr=True)
     document = Document(machine())
     try:
-        _measure(document, parts, (events, partials, _STEP_EVENTS // (3 if quick else 1)), workers, profile, console)
+        sizes = (events, partials, _STEP_EVENTS // (3 if quick else 1), _NUMBERS // (_QUICK if quick else 1))
+        _measure(document, parts, sizes, workers, profile, console)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
@@ -87,12 +89,12 @@ def run(
 def _measure(
     document: Document,
     parts: tuple[PART, ...],
-    sizes: tuple[int, int, int],
+    sizes: tuple[int, int, int, int],
     workers: int,
     profile: bool,
     console: Console,
 ) -> None:
-    events, partials, step_events = sizes
+    events, partials, step_events, numbers = sizes
     for part in parts:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as name, console.status(part) as status:
             directory = Path(name)
@@ -100,6 +102,8 @@ def _measure(
                 document.pipeline = pipeline.measure(directory, events, workers, status.update, profile=profile)
             elif part == "memory":
                 document.memory = memory.measure(directory, partials, status.update)
+            elif part == "sequences":
+                document.sequences = sequences.measure(directory, numbers, status.update)
             else:
                 status.update(f"steps of {step_events:,} events")
                 document.steps = fresh(steps.measure, step_events)

@@ -19,9 +19,9 @@ from processors.owner import Mark, Owner
 from processors.state import RedisSlot, connect
 from stack.running import Stack
 
-_BASE_MS = 1_790_000_000_000  # any instant: the fold's clock is the log's
-_HOURS = 6  # open windows, and hours of identities
-_HOUR_MS = 3_600_000
+BASE_MS = 1_790_000_000_000  # any instant: the fold's clock is the log's
+HOURS = 6  # open windows, and hours of identities
+HOUR_MS = 3_600_000
 _REGIONS = ("ap", "eu", "sa", "us")
 _EVENT = (
     '{"specversion":"1.0","id":"m-%x","source":"edge/1/pop-00","type":"worker.invocation","subject":"zone-%d",'
@@ -83,16 +83,16 @@ def measure(directory: Path, partials: int, say: Callable[[str], None]) -> Memor
     with Stack(directory / "stack", only=("redis",), say=lambda _: None) as stack:
         url = stack.services.environ["TOLLSTREAM_REDIS__URL"]
         held = []
-        for name, series in (("plain", 1000), ("hourly", partials // _HOURS), ("single", partials)):
+        for name, series in (("plain", 1000), ("hourly", partials // HOURS), ("single", partials)):
             say(f"memory: {partials:,} identities, {series:,} series")
             before = fresh(_fold, url, name, partials, series)
-            before.takeover_s, before.takeover_peak_bytes = fresh(_take_over, url, name)
+            before.takeover_s, before.takeover_peak_bytes = fresh(take_over, url, name)
             held.append(before)
             connect(url).flushall()
         return Memory(*held)
 
 
-def _owner(url: str, name: str) -> Owner:
+def owner_of(url: str, name: str) -> Owner:
     config = configuration({"TOLLSTREAM_REDIS__URL": url})
     slot = RedisSlot(connect(url), name, 0)
     return Owner(slot, _WholeLog(), config.catalogue, config.settings, name, 0)
@@ -100,11 +100,11 @@ def _owner(url: str, name: str) -> Owner:
 
 def _fold(url: str, name: str, identities: int, series: int) -> Held:
     # One checkpoint's worth first: the memory that batches on their way take and the allocator keeps is no state.
-    _through(_owner(url, "warm"), configuration().settings.processing.checkpoint_events, 1000)
+    fold_through(owner_of(url, "warm"), configuration().settings.processing.checkpoint_events, 1000)
     gc.collect()
     began_bytes = resident_bytes(os.getpid())
-    owner = _owner(url, name)
-    _through(owner, identities, series)
+    owner = owner_of(url, name)
+    fold_through(owner, identities, series)
     gc.collect()
     return Held(
         name=name,
@@ -121,19 +121,19 @@ def _fold(url: str, name: str, identities: int, series: int) -> Held:
     )
 
 
-def _through(owner: Owner, identities: int, series: int) -> None:
+def fold_through(owner: Owner, identities: int, series: int) -> None:
     owner.begin()
     since_checkpoint = 0
-    for batch in _batches(identities, series, owner.settings):
+    for batch in batches(identities, series, owner.settings):
         owner.fold(batch)
         since_checkpoint += len(batch.offset)
         if since_checkpoint >= owner.settings.processing.checkpoint_events:
-            _checkpoint(owner)
+            checkpoint(owner)
             since_checkpoint = 0
-    _checkpoint(owner)
+    checkpoint(owner)
 
 
-def _checkpoint(owner: Owner) -> None:
+def checkpoint(owner: Owner) -> None:
     """As the runtime does it, with the columns for ClickHouse; nothing is sent."""
     released = owner.checkpoint()
     if released is not None:
@@ -141,28 +141,26 @@ def _checkpoint(owner: Owner) -> None:
         owner.acknowledged(released.through)
 
 
-def _take_over(url: str, name: str) -> tuple[float, int]:
+def take_over(url: str, name: str) -> tuple[float, int]:
     """(seconds, peak bytes) of a new owner, until it could fold on; after imports."""
-    owner = _owner(url, name)
+    owner = owner_of(url, name)
     began_s = time.monotonic()
     owner.begin()
     return time.monotonic() - began_s, peak_resident_bytes(os.getpid())
 
 
-def _batches(identities: int, series: int, settings: Settings) -> Iterator[Batch]:
+def batches(identities: int, series: int, settings: Settings) -> Iterator[Batch]:
     """One message an event: series after series through the hours, so that neighbours share neither."""
-    hours = [
-        np.datetime_as_string(np.datetime64(_BASE_MS - hour * _HOUR_MS, "ms"), unit="ms") for hour in range(_HOURS)
-    ]
+    hours = [np.datetime_as_string(np.datetime64(BASE_MS - hour * HOUR_MS, "ms"), unit="ms") for hour in range(HOURS)]
     most = settings.processing.consume_messages_max
     for start in range(0, identities, most):
         places = range(start, min(start + most, identities))
         values = [
-            (_EVENT % (n, one // len(_REGIONS), hours[n // series % _HOURS], _REGIONS[one % len(_REGIONS)])).encode()
+            (_EVENT % (n, one // len(_REGIONS), hours[n // series % HOURS], _REGIONS[one % len(_REGIONS)])).encode()
             for n in places
             for one in (n % series,)
         ]
-        yield Batch(values, np.array(places, np.int64), np.full(len(places), _BASE_MS, np.int64))
+        yield Batch(values, np.array(places, np.int64), np.full(len(places), BASE_MS, np.int64))
 
 
 def _redis_bytes(url: str, name: str, kind: str) -> int:

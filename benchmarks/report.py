@@ -11,6 +11,7 @@ from rich.table import Table as RichTable
 from benchmarks.machine import Machine
 from benchmarks.memory import Held, Memory
 from benchmarks.pipeline import Pipeline
+from benchmarks.sequences import Dedupe, Kept
 from benchmarks.steps import Steps
 
 _MIB = 1024 * 1024
@@ -24,6 +25,7 @@ class Document(msgspec.Struct):
     pipeline: Pipeline | None = None
     memory: Memory | None = None
     steps: Steps | None = None
+    sequences: Dedupe | None = None
 
 
 class Table(NamedTuple):
@@ -44,6 +46,9 @@ def tables(document: Document) -> Iterator[Table]:
         yield _memory(document.memory)
     if document.steps:
         yield _steps(document.steps)
+    if document.sequences:
+        yield _dedupe(document.sequences)
+        yield _numbers(document.sequences)
 
 
 def _machine(machine: Machine) -> Table:
@@ -149,6 +154,38 @@ def _steps(steps: Steps) -> Table:
     rows.append(["all", f"{sum(one.cpu_s for one in steps.steps) / steps.events * 1e6:.2f}", "", ""])
     share = f"{steps.rows / steps.events:.2f} rows and {steps.rated / steps.events:.2f} rated rows an event"
     return Table(f"steps, CPU us: {steps.events:,} events, {share}", ["", "an event", "each", "of what"], rows)
+
+
+def _dedupe(dedupe: Dedupe) -> Table:
+    both = dedupe.by_id, dedupe.by_number
+    rows = [
+        [name, *(f"{one:.2f}" for one in us), f"{us[1] / us[0]:.2f}"]
+        for name, us in (
+            ("decode", [one.decode_us for one in both]),
+            ("is it new?", [one.dedupe_us for one in both]),
+            ("both", [one.decode_us + one.dedupe_us for one in both]),
+        )
+    ]
+    return Table("dedupe, CPU us an event, in one run", ["", "by id", "by number", "ratio"], rows)
+
+
+def _numbers(dedupe: Dedupe) -> Table:
+    def row(name: str, number: Callable[[Kept], float], digits: int = 0) -> list[str]:
+        return [name, *(f"{number(kept):,.{digits}f}" for kept in dedupe.kept)]
+
+    rows = [
+        row("events", lambda kept: kept.events),
+        row("sources", lambda kept: kept.sources),
+        row("intervals", lambda kept: kept.intervals),
+        row("digests beside them", lambda kept: kept.strays),
+        row("bytes a source, without those digests", lambda kept: kept.memory_bytes_bare / kept.sources, 1),
+        row("bytes a source", lambda kept: kept.memory_bytes / kept.sources, 1),
+        row("Redis: bytes a source", lambda kept: kept.redis_bytes / kept.sources, 1),
+        row("Redis: bytes a source, the most ever written", lambda kept: kept.redis_bytes_max / kept.sources, 1),
+        row("CPU us an event", lambda kept: kept.add_us, 2),
+    ]
+    columns = ["", *(f"{kept.missing:.1%} of the numbers never come" for kept in dedupe.kept)]
+    return Table("numbers of one partition, one day", columns, rows)
 
 
 def show(document: Document, console: Console) -> None:

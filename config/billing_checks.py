@@ -49,7 +49,7 @@ def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[
     owners: dict[tuple[str, datetime | None], Row] = {}
     for row in accounts:
         if row.good("from_") and row["from_"] is not None:
-            yield from _midnight_faults(row, "from_", "each window has one account, and the longest is a day")
+            yield from midnight_faults(row, "from_", "each window has one account, and the longest is a day")
         if row.good("id", "from_"):
             first = seen.setdefault((row["id"], row["from_"]), row)
             if first is not row:
@@ -104,7 +104,8 @@ def _overlap_faults(contracts: list[Row]) -> Iterator[Fault]:
             longest = row
 
 
-def _midnight_faults(row: Row, name: str, reason: str) -> Iterator[Fault]:
+def midnight_faults(row: Row, name: str, reason: str) -> Iterator[Fault]:
+    """An instant that is no midnight in UTC."""
     instant = row[name]
     if instant is not BAD and instant is not None and instant.time() != time():
         yield row.place_of(name).fault(f"must be midnight UTC, since {reason}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from config.billing_checks import account_faults, contract_faults, currency_faults, plan_faults
+from config.billing_checks import account_faults, contract_faults, currency_faults, midnight_faults, plan_faults
 from config.catalogue import Catalogue, EventType, Meter
 from config.faults import ConfigError, Fault, Place, quote, suggestion
 from config.meter_checks import duration_ms, event_faults, meter_faults
@@ -176,4 +176,7 @@ def _default_plan(documents: list[Row], plans: list[Row], faults: list[Fault]) -
     if plan not in known:
         message = f"no [[plan]] has the id {quote(plan)}{suggestion(plan, known)}"
         faults.append(given[0].place_of("default_plan").fault(message))
+    for row in plans:
+        if row.good("id") and row["id"] == plan:
+            faults.extend(midnight_faults(row, "from_", "the default plan is priced by days"))
     return plan

@@ -1,8 +1,8 @@
 -- The checkpoint of one partition, all or nothing. Every key shares the hash tag {topic-id/partition}: one slot.
 --
 -- Keys     1            head: a hash of token, offset, generation and body (the packed head, with the manifest)
---          2..1+W       chunks to write: state:N (frames of partials), seq:N (frames of the numbers of sources) and
---                       ids:HOUR:PIECE (16-byte digests)
+--          2..1+W       chunks to write: state:N (frames of partials), seq:N (frames of the numbers of sources),
+--                       ids:HOUR:PIECE and adm:HOUR:PIECE (16-byte digests, of events in time and of admitted ones)
 --          2+W..        chunks that nothing names any more
 -- Argv     1 token      the owner's; set by claim.lua, and by nobody else
 --          2 expected   the offset that must be in the head; '' for none yet

@@ -4,6 +4,9 @@ The state of a partition is a log of frames in a few segments (absolute rows; th
 of the numbers of sources, and the digests of accepted events by hour. All of them only grow at their end, at a
 committed length that the manifest records; anything behind that length was never committed and is written over.
 Anything short of it counts as lost.
+
+An hour stays until it is closed and its archive acknowledged. A frame's entry is a table's packed rows under its meter,
+or, under no meter, what an admission record came to; that counts as long as its offset is not below `published`.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import msgspec
 import numpy as np
 import xxhash
 
+from config.catalogue import BEGIN_MS
 from processors import sequence_log
+from processors.admission import Settled
 from processors.identity import DigestSet
 from processors.meter import Ledger, MeterKey, PartitionState
 from processors.partials import DamagedError, PartialTable
@@ -27,23 +32,25 @@ _COMPACT_FLOOR_BYTES = 8 * 1024 * 1024  # below this a longer log costs less tha
 
 
 class Manifest(msgspec.Struct):
-    """What must be there: the committed length of every segment and every hour, in bytes."""
+    """What must be there: the committed length of every segment, hour and bucket of admissions, in bytes."""
 
     segments: dict[int, int] = {}
     hours: dict[int, int] = {}
     sequences: dict[int, int] = {}  # segments, too
+    admissions: dict[int, int] = {}
 
-    def hour_chunks(self) -> dict[str, int]:
-        """Name and committed length of each piece of every hour."""
+    def digest_chunks(self) -> dict[str, int]:
+        """Name and committed length of each piece of every hour and bucket, in order."""
         return {
-            f"ids:{hour}:{at // HOUR_PIECE_BYTES}": min(HOUR_PIECE_BYTES, length - at)
-            for hour, length in self.hours.items()
+            f"{kind}:{hour}:{at // HOUR_PIECE_BYTES}": min(HOUR_PIECE_BYTES, length - at)
+            for kind, lengths in (("ids", self.hours), ("adm", self.admissions))
+            for hour, length in lengths.items()
             for at in range(0, length, HOUR_PIECE_BYTES)
         }
 
     def chunks(self) -> dict[str, int]:
         """Name and committed length of every chunk."""
-        return _names("state", self.segments) | _names("seq", self.sequences) | self.hour_chunks()
+        return _names("state", self.segments) | _names("seq", self.sequences) | self.digest_chunks()
 
 
 class Head(msgspec.Struct):
@@ -55,10 +62,11 @@ class Head(msgspec.Struct):
     generation: int  # of the catalogue; a worker with an older one is refused
     ledger: Ledger
     manifest: Manifest
+    archived_since_ms: int | None = None  # hours from here on are archived; None: written before there was an archive
 
 
 class Write(msgspec.Struct):
-    """Bytes for the end of a chunk: `at` is its committed length, `name` is `state:N`, `seq:N` or `ids:HOUR:PIECE`."""
+    """Bytes for the end of a chunk: `at` is its committed length. `name`: see checkpoint.lua."""
 
     name: str
     at: int
@@ -88,21 +96,21 @@ class Recorder:
         self.manifest = head.manifest if head else Manifest()
         self._deletes: list[str] = []
 
-    def checkpoint(self, published: int, generation: int) -> Checkpoint:
+    def checkpoint(self, published: int, generation: int, archived_since_ms: int = BEGIN_MS) -> Checkpoint:
         """All changes since the last `commit`. Nothing here is remembered until `commit` says it was written."""
         state = self.state
         writes, manifest = [], Manifest(dict(self.manifest.segments), {}, dict(self.manifest.sequences))
         for kind, lengths, packed in (
-            ("state", manifest.segments, _changes(state)),
+            ("state", manifest.segments, _changes(state) + _admissions(state, self.committed or 0)),
             ("seq", manifest.sequences, sequence_log.changes(state.sequences)),
         ):
             if packed:
                 writes.append(self._append(kind, lengths, encode_frame(packed)))
-        manifest.hours, digests = self._identities()
-        gone = [name for name in self.manifest.hour_chunks() if int(name.split(":")[1]) not in manifest.hours]
-        head = Head(
-            state.offset, published, state.clock_ms, generation, msgspec.structs.replace(state.ledger), manifest
-        )
+        digests = self._digests(manifest)
+        named = manifest.digest_chunks()
+        gone = [name for name in self.manifest.digest_chunks() if name not in named]
+        ledger = msgspec.structs.replace(state.ledger)
+        head = Head(state.offset, published, state.clock_ms, generation, ledger, manifest, archived_since_ms)
         return Checkpoint(self.committed, head, writes + digests, self._deletes + gone)
 
     def commit(self, written: Checkpoint) -> None:
@@ -112,18 +120,21 @@ class Recorder:
             table.settle()
         sequence_log.settle(self.state.sequences)
 
-    def _identities(self) -> tuple[dict[int, int], list[Write]]:
-        """Length of every open hour, and the digests behind what is committed, cut at the ends of pieces."""
-        lengths: dict[int, int] = {}
-        writes: list[Write] = []
-        for hour, held in self.state.identities.hours.items():
-            at, lengths[hour] = self.manifest.hours.get(hour, 0), held.count * 16
-            while at < lengths[hour]:
-                piece, place = divmod(at, HOUR_PIECE_BYTES)
-                end = min((piece + 1) * HOUR_PIECE_BYTES, lengths[hour])
-                writes.append(Write(f"ids:{hour}:{piece}", place, held.keys[at // 16 : end // 16].tobytes()))
-                at = end
-        return lengths, writes
+    def _digests(self, manifest: Manifest) -> list[Write]:
+        """The digests behind what is committed, cut at the ends of pieces; their lengths go to the new manifest."""
+        state, old, writes = self.state, self.manifest, []
+        for kind, sets, before, lengths in (
+            ("ids", state.identities.closed | state.identities.hours, old.hours, manifest.hours),
+            ("adm", state.admissions.buckets, old.admissions, manifest.admissions),
+        ):
+            for hour, held in sets.items():
+                at, lengths[hour] = before.get(hour, 0), held.count * 16
+                while at < lengths[hour]:
+                    piece, place = divmod(at, HOUR_PIECE_BYTES)
+                    end = min((piece + 1) * HOUR_PIECE_BYTES, lengths[hour])
+                    writes.append(Write(f"{kind}:{hour}:{piece}", place, held.keys[at // 16 : end // 16].tobytes()))
+                    at = end
+        return writes
 
     # -- compaction
 
@@ -153,7 +164,7 @@ class Recorder:
         next_number = max(old.segments, default=-1) + 1
         writes = self.compact_sequences()
         self._deletes += _names("state", old.segments)
-        manifest = Manifest({}, self.manifest.hours, self.manifest.sequences)
+        manifest = Manifest({}, {}, self.manifest.sequences)
         for key, table in state.tables.items():
             table.touch_all()
             rows = table.changed()
@@ -163,10 +174,13 @@ class Recorder:
                 table.settle_series()
                 writes.append(self._append("state", manifest.segments, frame, next_number))
             table.settle()
+        frame = encode_frame(_admissions(state, published))
+        if frame:
+            writes.append(self._append("state", manifest.segments, frame, next_number))
         manifest.segments = manifest.segments or {next_number: 0}
-        manifest.hours, digests = self._identities()
+        writes += self._digests(manifest)
         self.manifest = manifest
-        return writes + digests
+        return writes
 
     def wants_sequence_compaction(self) -> bool:
         """The same of the numbers: they are few and change often, so their log has a bound of its own."""
@@ -185,7 +199,7 @@ class Recorder:
         self._deletes = list(_names("seq", old.sequences))
         if old.sequences and not lengths:  # the old number is about to be deleted: what comes next is of a new one
             lengths[first] = 0
-        self.manifest = Manifest(old.segments, old.hours, lengths)
+        self.manifest = Manifest(old.segments, old.hours, lengths, old.admissions)
         return writes
 
     def _append(self, kind: str, lengths: dict[int, int], frame: bytes, first: int = 0) -> Write:
@@ -204,6 +218,10 @@ def _names(kind: str, lengths: dict[int, int]) -> dict[str, int]:
 
 def _changes(state: PartitionState) -> list[list[Any]]:
     return [_pack(key, table, rows) for key, table in state.tables.items() if len(rows := table.changed())]
+
+
+def _admissions(state: PartitionState, since: int) -> list[list[Any]]:
+    return [["", offset, one] for offset, one in state.admissions.pending.items() if offset >= since]
 
 
 def _pack(key: MeterKey, table: PartialTable, rows: Any) -> list[Any]:
@@ -240,28 +258,42 @@ def load(state: PartitionState, snapshot: Snapshot) -> None:
     for number, length in sorted(head.manifest.segments.items()):
         segment = _chunk(snapshot, f"state:{number}", length)
         for meter_id, version, *packed in frames(segment):
+            if not meter_id:  # `version` is the offset of an admission record
+                if head.published <= version < head.offset:
+                    state.admissions.pending[version] = msgspec.convert(packed[0], Settled)
+                continue
             meter = state.meters.get((meter_id, version))
             if meter is None:
                 raise DamagedError(f"a partial of meter {meter_id} version {version}, which the catalogue lacks")
             state.table(meter).unpack(packed)
+    for kind, lengths, sets in (
+        ("ids", head.manifest.hours, state.identities.hours),
+        ("adm", head.manifest.admissions, state.admissions.buckets),
+    ):
+        _load_digests(snapshot, kind, lengths, sets)
     for number, length in sorted(head.manifest.sequences.items()):
         for packed in frames(_chunk(snapshot, f"seq:{number}", length)):
             sequence_log.unpack(state.sequences, packed)
-    pieces: dict[int, list[bytes]] = {hour: [] for hour in head.manifest.hours}
-    for name, length in head.manifest.hour_chunks().items():  # the pieces of an hour are in order
-        pieces[int(name.split(":")[1])].append(_chunk(snapshot, name, length))
-    for hour, length in head.manifest.hours.items():
-        digests = np.frombuffer(b"".join(pieces[hour]), np.uint64).reshape(-1, 2)
-        state.identities.hours[hour] = DigestSet(digests)
-        if state.identities.hours[hour].count * 16 != length:
-            raise DamagedError(f"hour {hour} holds an identity twice")
     for table in state.tables.values():
         if len(table) and int(table.column("offset").max()) >= head.offset:
             raise DamagedError("a partial is newer than the head")
         table.settle()
     state.offset, state.clock_ms = head.offset, head.clock_ms
     state.ledger = msgspec.structs.replace(head.ledger)
-    sequence_log.finish(state.sequences, state.identities_since_us())
+    state.close()  # hours and days that wait for the archive still
+    sequence_log.finish(state.sequences)
+
+
+def _load_digests(snapshot: Snapshot, kind: str, lengths: dict[int, int], sets: dict[int, DigestSet]) -> None:
+    pieces: dict[int, list[bytes]] = {hour: [] for hour in lengths}
+    for name, length in snapshot.head.manifest.digest_chunks().items():  # the pieces of an hour are in order
+        if name.startswith(f"{kind}:"):
+            pieces[int(name.split(":")[1])].append(_chunk(snapshot, name, length))
+    for hour, length in lengths.items():
+        digests = np.frombuffer(b"".join(pieces[hour]), np.uint64).reshape(-1, 2)
+        sets[hour] = DigestSet(digests)
+        if sets[hour].count * 16 != length:
+            raise DamagedError(f"hour {hour} holds an identity twice")
 
 
 def _chunk(snapshot: Snapshot, name: str, length: int) -> bytes:

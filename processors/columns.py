@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter
+from processors.admission import Outcome
 from processors.meter import Letter
 from processors.outputs import GENERATION, Released, WindowRow
 from processors.rate import RatedRow
-from sinks.rows import LedgerRows, LetterRows, RatedRows, UsageRows
+from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
 
 
 class _Peek(msgspec.Struct):
@@ -64,6 +65,7 @@ def usage_columns(rows: list[WindowRow], catalogue: Catalogue) -> UsageRows:
         latest_value=np.where((kinds == "latest") | (kinds == "gauge"), value, 0),
         members=_sets(rows, kinds, "unique", 2),
         samples=_sets(rows, kinds, "gauge", 4),
+        admission=np.array([row.admission for row in rows], np.int64),
     )
 
 
@@ -91,6 +93,42 @@ def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:
         invalid=count("invalid"),
         unmetered=count("unmetered"),
         clock_ms=[one.clock_ms for one in released],
+        admitted=count("admitted"),
+        lateness_max_ms=[one.lateness_max_ms for one in released],
+        archived_since_ms=[max(one.archived_since_ms, 0) for one in released],  # no event is of before 1970
+    )
+
+
+def identity_columns(released: list[Released], topic_id: str) -> list[IdentityRows]:
+    """A batch for each hour that was closed, and for the numbers that no interval covers, under their day's first."""
+    hours = [IdentityRows(topic_id, one.partition, hour, keys) for one in released for hour, keys in one.identities]
+    strays = [(one.partition, day, held.strays.keys) for one in released for day, held in one.numbers]
+    return hours + [IdentityRows(topic_id, part, day * 24, keys) for part, day, keys in strays if len(keys)]
+
+
+def number_columns(released: list[Released], topic_id: str) -> list[NumberRows]:
+    """A batch for each day that was closed."""
+    days = [(one.partition, day, held.exact_intervals()) for one in released for day, held in one.numbers]
+    return [NumberRows(topic_id, partition, day, *intervals) for partition, day, intervals in days]
+
+
+def outcome_columns(released: list[Released], topic_id: str) -> AdmissionRows:
+    """What became of the events that came back."""
+    found: list[tuple[int, Outcome]] = [(one.partition, outcome) for one in released for outcome in one.outcomes]
+    outcomes = [outcome for _, outcome in found]
+    return AdmissionRows(
+        topic=[topic_id] * len(found),
+        partition=[partition for partition, _ in found],
+        offset=[one.admission for one in outcomes],
+        index=[one.place for one in outcomes],
+        letter_topic=[one.topic for one in outcomes],
+        letter_partition=[one.partition for one in outcomes],
+        letter_offset=[one.offset for one in outcomes],
+        letter_index=[one.index for one in outcomes],
+        verdict=[one.verdict for one in outcomes],
+        reason=[one.reason for one in outcomes],
+        identity=np.array([(one.id_hi, one.id_lo) for one in outcomes], np.uint64).reshape(-1, 2),
+        clock_ms=[one.clock_ms for one in outcomes],
     )
 
 

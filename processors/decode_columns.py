@@ -223,9 +223,14 @@ class Columns:
         self, ids: Sequence[str], sources: Sequence[str], types: Sequence[str | None], numbers: Sequence[object]
     ) -> bytes:
         """The digests by id of a chunk in which some events may be numbered; of those it is zero."""
-        numbered = np.fromiter((kind == SEQUENCE_TYPE for kind in types), np.bool_, len(types))
-        if not numbered.any():
+        count = types.count(SEQUENCE_TYPE)
+        if not count:
             return by_id(sources, ids)
+        if count == len(types):
+            rows = np.arange(self.events, self.events + count)
+            self.suspects.update(self.numbered.extend(rows, sources, numbers))
+            return bytes(16 * count)
+        numbered = np.fromiter((kind == SEQUENCE_TYPE for kind in types), np.bool_, len(types))
         rows, mask = np.flatnonzero(numbered) + self.events, numbered.tobytes()
         self.suspects.update(self.numbered.extend(rows, [*compress(sources, mask)], [*compress(numbers, mask)]))
         found, others = np.zeros((len(types), 2), ">u8"), (~numbered).tobytes()

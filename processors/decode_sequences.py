@@ -15,6 +15,7 @@ import pyarrow as pa
 from xxhash import xxh3_128_digest
 
 from processors.decode_cast import cast_column
+from processors.partials import Codes
 from processors.sequences import NUMBER_MAX
 
 SEQUENCE_TYPE = "tollstream"
@@ -56,7 +57,7 @@ class NumberedColumns:
     """The numbered events of one `decode` call, and their sources."""
 
     def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
+        self._codes = Codes()
         self._rows: list[IntArray] = []
         self._sources: list[IntArray] = []
         self._numbers: list[IntArray] = []
@@ -67,17 +68,15 @@ class NumberedColumns:
         odd: list[int] = rows[~good].tolist()
         if odd:
             rows, found, sources = rows[good], found[good], list(compress(sources, good.tobytes()))
-        for source in set(sources) - self._codes.keys():
-            self._codes[source] = len(self._codes)
         self._rows.append(rows)
-        self._sources.append(np.fromiter(map(self._codes.__getitem__, sources), np.int64, len(rows)))
+        self._sources.append(self._codes.column(list(sources)))
         self._numbers.append(found)
         return odd
 
     def arrays(self) -> tuple[IntArray, IntArray, IntArray, DigestArray]:
         """(int64[m] rows, ascending; int64[m] row of `sources`; int64[m] number; uint64[k, 2] `sources`)."""
         none = np.empty(0, np.int64)
-        digests = np.frombuffer(b"".join(xxh3_128_digest(source.encode()) for source in self._codes), ">u8")
+        digests = np.frombuffer(b"".join(xxh3_128_digest(source.encode()) for source in self._codes.seen), ">u8")
         return (
             np.concatenate([none, *self._rows]),
             np.concatenate([none, *self._sources]),

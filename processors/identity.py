@@ -128,10 +128,15 @@ class DigestSet:
 
 
 class Identities:
-    """The digests of accepted events, by hour of event time. An hour closes by the partition's clock alone."""
+    """The digests of accepted events, by hour of event time. An hour closes by the partition's clock alone.
+
+    `closed`: hours that wait for the archive to acknowledge them. Nothing is looked up in them: what falls into them
+    is late.
+    """
 
     def __init__(self, hours: dict[int, DigestSet] | None = None) -> None:
         self.hours: dict[int, DigestSet] = hours if hours is not None else {}
+        self.closed: dict[int, DigestSet] = {}
 
     def add(self, time_us: NDArray[np.int64], digests: Digests) -> NDArray[np.bool_]:
         """Add a batch; True where the event is new. Its twin, if any, is in the same hour: time is part of identity."""
@@ -149,10 +154,10 @@ class Identities:
         return new
 
     def close(self, before_us: int) -> list[int]:
-        """Drop the hours that end at or before this instant: whatever falls into them from now on is late."""
+        """Close the hours that end at or before this instant: whatever falls into them from now on is late."""
         closed = [hour for hour in self.hours if (hour + 1) * HOUR_US <= before_us]
         for hour in closed:
-            del self.hours[hour]
+            self.closed[hour] = self.hours.pop(hour)
         return closed
 
     def __len__(self) -> int:

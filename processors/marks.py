@@ -59,8 +59,8 @@ class Recorded(msgspec.Struct):
 
     @property
     def topics(self) -> set[str]:
-        """Ids of all topics that were ever processed."""
-        return {place.rpartition("/")[0] for place in (*self.marks, *self.begins)}
+        """Ids of all topics that were ever processed, be it for a moment."""
+        return {place.rpartition("/")[0] for place in (*self.marks, *self.begins)} | self.layouts.keys()
 
     def mark(self, topic_id: str, partition: int) -> Mark | None:
         """The last one; where a person had it begin anew after that, one that says so."""
@@ -92,19 +92,19 @@ class Marks:
         self._read = None
 
     def of(self, partition: int, say: Callable[[str], None], meanwhile: Callable[[], None]) -> Mark | None:
-        """The last one, read once for each round of assignments. Raises WrongLogError."""
-        recorded = self._recorded(say, meanwhile)
-        self._refuse_another_log(recorded)
-        return recorded.mark(self._topic_id, partition)
+        """The last one, read once for each round of assignments."""
+        return self._recorded(say, meanwhile).mark(self._topic_id, partition)
 
     def agree(self, partitions: list[int], say: Callable[[str], None], meanwhile: Callable[[], None]) -> None:
-        """Raises WrongLogError where the topic has grown. A key may then belong to another partition than before, where
-        its earlier events are not known."""
+        """Raises WrongLogError for another topic than the one processed so far, and where the topic has grown: a key
+        may then belong to another partition than before, where its earlier events are not known."""
         if all(partition < self._agreed for partition in partitions):
             return
         topic = self._settings.kafka.events_topic
-        layout = self._recorded(say, meanwhile).layouts.get(self._topic_id)
+        recorded = self._recorded(say, meanwhile)
+        layout = recorded.layouts.get(self._topic_id)
         if layout is None:  # the first to process it
+            self._refuse_another_log(recorded)  # before a record says that it is ours
             layout = Layout(max(self._services.partition_count(topic), *(partition + 1 for partition in partitions)))
             key = f"{self._topic_id}/partitions".encode()
             self._producer.send(self._settings.kafka.marks_topic, msgspec.json.encode(layout), key)
@@ -123,7 +123,7 @@ class Marks:
         return self._read
 
     def _refuse_another_log(self, recorded: Recorded) -> None:
-        """Asked for where Redis knows nothing of this topic. What another one brought is in the tables, and stays."""
+        """What another one brought is in the tables, and stays."""
         known = recorded.topics
         if known and self._topic_id not in known and self._settings.processing.start_at is None:
             self._read = None

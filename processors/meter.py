@@ -17,21 +17,19 @@ from numpy.typing import NDArray
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
 from config.settings import Limits
-from processors.events import INVALID, Decoded, Decoder, TypeRows
+from processors import admission
+from processors.events import INVALID, Decoded, Decoder, Refusal, TypeRows
 from processors.identity import Identities
 from processors.limits import refused_by
 from processors.partials import PartialTable
 from processors.samples import sample_rows
-from processors.sequences import Numbered, Sequences
+from processors.sequences import REUSED, Numbered, Sequences
 from processors.windows import Ints, Selection, window_start_ms
 
 Verdict = Literal["accepted", "duplicate", "late", "invalid", "unmetered"]
 MeterKey = tuple[str, int]  # meter id, version
-_REUSED: Final = (
-    "sequence: an older event of this source has this number; a source never uses one twice, so give it a new name "
-    "(another fragment) whenever its count begins again"
-)
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
+_ADMISSIONS: Final = 1 << 48  # above every hour: tells the two kinds of buckets apart in a digest
 
 
 class Batch(msgspec.Struct):
@@ -40,6 +38,10 @@ class Batch(msgspec.Struct):
     values: Sequence[bytes | None]
     offset: Ints  # ascending
     timestamp_ms: Ints  # of the record; may go back
+
+    def part(self, start: int, end: int) -> Batch:
+        """The messages at these places."""
+        return Batch(self.values[start:end], self.offset[start:end], self.timestamp_ms[start:end])
 
 
 class Letter(msgspec.Struct):
@@ -62,6 +64,7 @@ class Ledger(msgspec.Struct):
     late: int = 0
     invalid: int = 0
     unmetered: int = 0
+    admitted: int = 0  # of the accepted ones, those that came back by an admission
 
     def balanced(self) -> bool:
         """I1: every event has exactly one verdict."""
@@ -77,7 +80,7 @@ class Take(NamedTuple):
 
 
 class PartitionState:
-    """All that one partition's log prefix comes to: clock, ledger, identities, partials."""
+    """All that one partition's log prefix comes to: clock, ledger, identities, partials, admissions."""
 
     def __init__(self, catalogue: Catalogue, limits: Limits, decoder: Decoder) -> None:
         self.catalogue, self.limits, self.decoder = catalogue, limits, decoder
@@ -86,6 +89,7 @@ class PartitionState:
         self.ledger = Ledger()
         self.identities = Identities()
         self.sequences = Sequences(limits.sequence_intervals_max)
+        self.admissions = admission.Admissions()
         self.tables: dict[MeterKey, PartialTable] = {}
         self.meters: dict[MeterKey, Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
         # One text for both limits: which of two full meters refused an event first depends on where batches are cut.
@@ -93,7 +97,7 @@ class PartitionState:
             f"limit: a window of this subject holds dimension_sets_max={limits.dimension_sets_max} combinations of "
             f"dimensions or unique_max={limits.unique_max} values already; drop a dimension or raise the limit"
         )
-        self._lateness_max_ms = max((event.lateness_ms for event in catalogue.events), default=0)
+        self.lateness_max_ms = max((event.lateness_ms for event in catalogue.events), default=0)
 
     def table(self, meter: Meter) -> PartialTable:
         """The partials of a meter version, begun when first asked for."""
@@ -108,16 +112,27 @@ class PartitionState:
 
     def identities_since_us(self) -> int:
         """Hours that end at or before this instant are closed for every event type."""
-        return (self.clock_ms - self._lateness_max_ms) * 1000
+        return (self.clock_ms - self.lateness_max_ms) * 1000
+
+    def close(self) -> None:
+        """Close the hours and days that the clock has passed."""
+        since_us = self.identities_since_us()
+        self.identities.close(since_us)
+        self.sequences.close(since_us)
+        self.admissions.close(since_us)
 
     # -- the fold
 
     def fold(self, batch: Batch, since_ms: int = BEGIN_MS) -> list[Letter]:
         """Fold a batch in and return its letters. Events before `since_ms` are left out: only a restore says so."""
         decoded = self.decoder.decode(batch.values, batch.timestamp_ms)
+        if any(refusal.raw.startswith(b"\0") for refusal in decoded.refusals):
+            records = admission.records_of(batch.values, decoded, self.limits)
+            if records:
+                return self._fold_around(records, batch, since_ms)
         clocks = np.maximum(np.maximum.accumulate(batch.timestamp_ms), self.clock_ms)
         letters = [
-            self._letter("invalid", batch, decoded, refusal.row, refusal.reason, refusal.raw)
+            self._letter("invalid", batch, decoded, refusal.row, _reason(refusal), refusal.raw)
             for refusal in decoded.refusals
         ]
         metered, late = np.zeros((2, len(decoded.kind)), np.bool_)
@@ -127,7 +142,7 @@ class PartitionState:
             limit_us = (clocks[decoded.message[rows.row]] - self.catalogue.lateness_ms(event_type)) * 1000
             late[rows.row] = decoded.time_us[rows.row] < limit_us
             for span in self.catalogue.meters_of(event_type):
-                take = self._take(span, rows, decoded, batch)
+                take = self.take(span, rows, decoded, batch.offset)
                 metered[take.row] = True
                 takes.append(take)
         late &= metered
@@ -147,12 +162,25 @@ class PartitionState:
             self.ledger.accepted += accepted
         if len(batch.offset):
             self.offset, self.clock_ms = int(batch.offset[-1]) + 1, int(clocks[-1])
-        self.identities.close(self.identities_since_us())
-        self.sequences.close(self.identities_since_us())
+        self.close()
         return letters
 
-    def _take(self, span: MeterSpan, rows: TypeRows, decoded: Decoded, batch: Batch) -> Take:
-        """The events of its type that a meter version takes: in its span of time, through its filter, with a value."""
+    def _fold_around(self, records: dict[int, admission.AdmissionRecord], batch: Batch, since_ms: int) -> list[Letter]:
+        """Fold a batch that holds admission records, in order: each stands between the messages around it."""
+        letters, at = [], 0
+        for place, record in sorted(records.items()):
+            letters += self.fold(batch.part(at, place), since_ms) if at < place else []
+            offset, timestamp_ms = int(batch.offset[place]), int(batch.timestamp_ms[place])
+            admission.fold(self, record, offset, timestamp_ms, counts=since_ms == BEGIN_MS)
+            self.offset, at = offset + 1, place + 1
+            self.close()
+        return letters + self.fold(batch.part(at, len(batch.values)), since_ms) if at < len(batch.values) else letters
+
+    def take(self, span: MeterSpan, rows: TypeRows, decoded: Decoded, offset: Ints) -> Take:
+        """The events of its type that a meter version takes: in its span of time, through its filter, with a value.
+
+        `offset` int64[messages]: of each message that was decoded.
+        """
         meter = span.meter
         time_us, taken = decoded.time_us[rows.row], np.ones(len(rows.row), np.bool_)
         if span.from_ms > BEGIN_MS or span.to_ms < -BEGIN_MS:
@@ -171,7 +199,7 @@ class PartitionState:
         events = Selection(
             series=list(zip(rows.subject, *(rows.text[path] for path in meter.dimensions), strict=True)),
             window=window_start_ms(time_us, meter.window_ms),
-            offset=batch.offset[decoded.message[rows.row]],
+            offset=offset[decoded.message[rows.row]],
             time_us=time_us,
             digest=decoded.digest[rows.row],
             value=value,
@@ -212,7 +240,7 @@ class PartitionState:
                 duplicate += again
             return refused, accepted, duplicate
         new_rows, reused = self._new(decoded, rows)
-        refused |= dict.fromkeys(rows[reused].tolist(), _REUSED)
+        refused |= dict.fromkeys(rows[reused].tolist(), REUSED)
         new = np.zeros(len(decoded.kind), np.bool_)
         new[rows[new_rows]] = True
         for take in takes:
@@ -245,8 +273,9 @@ class PartitionState:
     def open_digest(self) -> str:
         """A digest of all that is open by the clock, whatever the order it came in: what a restore must reproduce."""
         total = np.zeros(2, np.uint64)
-        for hour, held in sorted(self.identities.hours.items()):
-            total += _mixed(held.keys.sum(axis=0, dtype=np.uint64) + np.uint64(held.count), hour)
+        for salt, sets in ((0, self.identities.hours), (_ADMISSIONS, self.admissions.buckets)):
+            for hour, held in sorted(sets.items()):
+                total += _mixed(held.keys.sum(axis=0, dtype=np.uint64) + np.uint64(held.count), hour + salt)
         for day, numbers in sorted(self.sequences.days.items()):
             total += _mixed(numbers.digest(), -1 - day)  # no hour is negative
         for key, table in sorted(self.tables.items()):
@@ -277,3 +306,8 @@ def _table_digest(table: PartialTable, rows: Ints) -> NDArray[np.uint64]:
         members += _mixed(halves.sum(axis=0, dtype=np.uint64), int(lane))
     lanes = _mixed(lanes, len(rows))
     return np.array([lanes.sum(dtype=np.uint64), (lanes >> np.uint64(7)).sum(dtype=np.uint64)]) + members
+
+
+def _reason(refusal: Refusal) -> str:
+    """A zero byte and more is what an admission begins with; a zero alone may be an element of a MessagePack array."""
+    return admission.UNREADABLE if refusal.raw[:1] == b"\0" and len(refusal.raw) > 1 else refusal.reason

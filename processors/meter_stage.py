@@ -21,7 +21,14 @@ from confluent_kafka import KafkaException
 from config.catalogue import Catalogue
 from config.settings import Settings
 from edge.murmur2 import partition_of
-from processors.columns import ledger_columns, letter_columns, usage_columns
+from processors.columns import (
+    identity_columns,
+    ledger_columns,
+    letter_columns,
+    number_columns,
+    outcome_columns,
+    usage_columns,
+)
 from processors.consume import PartitionConsumer, batch_of
 from processors.health import past_the_end
 from processors.marks import KafkaLog, Marks, WrongLogError
@@ -184,10 +191,17 @@ class MeterStage:
                 # late record must not displace a newer one.
                 self._producer.send(topic, _ENCODER.encode(row), _ENCODER.encode(row.key()) + one.token, partition)
         usage = usage_columns([row for one in released for row in one.rows], self._catalogue)
-        ledger = ledger_columns(released, self._topic_id)
+        ledger, outcomes = ledger_columns(released, self._topic_id), outcome_columns(released, self._topic_id)
+        hours, days = identity_columns(released, self._topic_id), number_columns(released, self._topic_id)
 
         def insert() -> None:
             self._patiently(lambda: self._sink.insert_usage(usage))
+            for hour in hours:
+                self._patiently(partial(self._sink.insert_identities, hour))
+            for day in days:
+                self._patiently(partial(self._sink.insert_numbers, day))
+            self._patiently(lambda: self._sink.insert_admissions(outcomes))
+            # Last: a command that reads this clock relies on all that was closed or admitted by then being there.
             self._patiently(lambda: self._sink.insert_ledger(ledger))
 
         self._sent = (self._inserting.submit(insert), {one.partition: one.through for one in released})

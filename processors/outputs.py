@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from processors.meter import MeterKey, PartitionState
+from config.catalogue import BEGIN_MS, Catalogue
+from processors.identity import Digests
 from processors.partials import CHUNK_MEMBERS, PartialTable
 from processors.windows import Ints
+
+if TYPE_CHECKING:
+    from processors.admission import Outcome
+    from processors.meter import MeterKey, PartitionState
+    from processors.sequences import SequenceDay
 
 GENERATION = 0  # of partials: no repair has raised it yet; row version = generation << 64 | offset
 
@@ -40,17 +46,19 @@ class WindowRow(msgspec.Struct, array_like=True):
     id_hi: int
     id_lo: int
     members: bytes  # unique: digests of 16 bytes; gauge: samples of 32, see processors.samples
+    admission: int = 0  # offset of the admission record + 1, whose events are a row of their own; 0: in time
 
     def key(self) -> tuple[Any, ...]:
         """What the row is about: of rows with one key the highest offset holds."""
         return (
             *(self.meter, self.meter_version, self.subject, self.dimensions),
-            *(self.window_start_ms, self.topic, self.partition, self.chunk),
+            *(self.window_start_ms, self.topic, self.partition, self.chunk, self.admission),
         )
 
 
 class Released(msgspec.Struct):
-    """What one partition's checkpoint lets go."""
+    """What one partition's checkpoint lets go. The ledger goes last: who reads its clock in ClickHouse knows that all
+    hours closed by then are archived, and all admissions before it are there."""
 
     partition: int
     token: bytes  # the owner's
@@ -58,6 +66,11 @@ class Released(msgspec.Struct):
     rows: list[WindowRow]
     clock_ms: int
     ledger: dict[str, int]
+    lateness_max_ms: int = 0  # hours that end at or before clock - this are closed
+    archived_since_ms: int = BEGIN_MS  # of hours that begin before this the archive may lack identities
+    identities: list[tuple[int, Digests]] = []  # closed hours since 1970, each with all of its digests
+    numbers: list[tuple[int, SequenceDay]] = []  # closed days since 1970
+    outcomes: list[Outcome] = []
 
 
 def changed_rows(state: PartitionState, topic_id: str, partition: int) -> list[WindowRow]:
@@ -67,7 +80,7 @@ def changed_rows(state: PartitionState, topic_id: str, partition: int) -> list[W
         changed = table.changed()
         if len(changed):
             first = [_first_new_chunk(table, row) for row in changed.tolist()] if table.sets else None
-            rows += _rows(state, key, table, changed, first, topic_id, partition)
+            rows += table_rows(state.catalogue, key, table, changed, first, topic_id, partition)
     return rows
 
 
@@ -85,12 +98,21 @@ def unpublished_rows(state: PartitionState, published: int, topic_id: str, parti
         first = None
         if table.sets:
             first = [sum(offset < published for offset in table.chunk_offsets[row]) for row in again.tolist()]
-        rows += _rows(state, key, table, again, first, topic_id, partition)
+        rows += table_rows(state.catalogue, key, table, again, first, topic_id, partition)
     return rows
 
 
-def _rows(
-    state: PartitionState,
+def admitted_rows(
+    state: PartitionState, since: int, topic_id: str, partition: int
+) -> tuple[list[WindowRow], list[Outcome]]:
+    """Rows and outcomes of the admission records from offset `since` on. They are final: each is sent as it is."""
+    settled = [one for offset, one in sorted(state.admissions.pending.items()) if offset >= since]
+    rows = [msgspec.structs.replace(row, topic=topic_id, partition=partition) for one in settled for row in one.rows]
+    return rows, [outcome for one in settled for outcome in one.outcomes]
+
+
+def table_rows(
+    catalogue: Catalogue,
     key: MeterKey,
     table: PartialTable,
     at: Ints,
@@ -98,14 +120,14 @@ def _rows(
     topic_id: str,
     partition: int,
 ) -> list[WindowRow]:
-    """A row for each partial, and for one with members a row for each chunk of members from `first_chunk` on."""
+    """A row for each partial at `at`, and for one with members a row for each chunk of them from `first_chunk` on."""
     names = table.dtype.names or ()
     n = len(at)
 
     def column(name: str) -> list[int]:
         return table.column(name)[at].tolist() if name in names else [0] * n
 
-    account_of, seen = state.catalogue.account_of, table.series.seen
+    account_of, seen = catalogue.account_of, table.series.seen
     windows = column("window")
     series = [seen[code] for code in column("series")]
     accounts = [account_of(one[0], window) for one, window in zip(series, windows, strict=True)]

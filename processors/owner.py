@@ -14,8 +14,9 @@ from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Settings
 from processors.checkpoint import Recorder, Write, load
 from processors.events import Decoder
+from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
-from processors.outputs import Released, WindowRow, changed_rows, unpublished_rows
+from processors.outputs import Released, WindowRow, admitted_rows, changed_rows, unpublished_rows
 from processors.partials import DamagedError
 from processors.sequences import DAY_US
 from processors.state import Slot
@@ -28,6 +29,7 @@ class Mark(msgspec.Struct):
     clock_ms: int
     ledger: Ledger
     digest: str  # PartitionState.open_digest
+    archived_since_ms: int | None = None  # as in the head
     begun: int = 0  # nothing below this offset was ever folded, as a person decided; filled in by who reads it
 
 
@@ -58,10 +60,13 @@ class Owner:
         self.topic_id, self.partition = topic_id, partition
         self.letters: list[Letter] = []
         self.published = 0
+        self.archived_since_ms = BEGIN_MS  # hours that begin before this may have closed without the archive
         self._restoring: Mark | None = None
         self._since_ms = BEGIN_MS
         self._again: list[WindowRow] = []
-        self._owes = False  # outputs of the last owner may be missing: rows, or its counts alone
+        self._released = 0  # outputs of the messages below this offset were handed out by us, or acknowledged before
+        # Closed hours ("ids") and days ("seq") handed out -> the offset through which they are then due.
+        self._archiving: dict[tuple[str, int], int] = {}
         self._saved_published = 0
         self._ahead: list[Write] = []  # chunks that the next checkpoint names
         self._taken: Mark | None = None  # waits for its acknowledgements
@@ -89,10 +94,10 @@ class Owner:
         if head is None:
             return self._begin_from_log()
         self._recorder = Recorder(self.state, self.settings.limits.state_segment_bytes_max, head)
-        self.published = self._saved_published = head.published
+        self.published = self._saved_published = self._released = head.published
+        self._archiving, self.archived_since_ms = {}, self._archived_since(head.archived_since_ms)
         # The last owner may have died between its checkpoint and its outputs: they are absolute, so send them again.
         self._again = unpublished_rows(self.state, head.published, self.topic_id, self.partition)
-        self._owes = head.published < head.offset
         self._reach(self.state.offset, "the state in Redis continues at")
         return self.state.offset
 
@@ -102,11 +107,11 @@ class Owner:
         if mark is None:
             start = self.settings.processing.start_at or 0
             self._reach(start, "with neither a state nor a mark the fold begins at")
-            self.state.offset = self.published = start
+            self.state.offset = self.published = self._released = start
             return start
         if mark.offset <= mark.begun:
             self._reach(mark.begun, "a person had the fold begin at")
-            self.state.offset = self.published = mark.begun
+            self.state.offset = self.published = self._released = mark.begun
             self.state.ledger = msgspec.structs.replace(mark.ledger)
             return mark.begun
         self._since_ms = self._open_since(mark.clock_ms)
@@ -133,6 +138,10 @@ class Owner:
         late_ms = max((event.lateness_ms for event in self.catalogue.events), default=0)
         return (clock_ms - late_ms) // day_ms * day_ms
 
+    def _archived_since(self, known_ms: int | None) -> int:
+        """Where nothing is known, the hours that were closed by now were dropped by a worker without an archive."""
+        return self.state.identities_since_us() // HOUR_US * (HOUR_US // 1000) if known_ms is None else known_ms
+
     def _reach(self, offset: int, why: str) -> None:
         low = self.log.low()
         if offset < low:
@@ -154,7 +163,7 @@ class Owner:
             self.letters += self.state.fold(batch)
             return
         split = int((batch.offset < self._restoring.offset).sum())
-        before, after = _cut(batch, split)
+        before, after = batch.part(0, split), batch.part(split, len(batch.values))
         if len(before.offset):
             self.state.fold(before, self._since_ms)
         if len(after.offset):
@@ -178,7 +187,9 @@ class Owner:
                 "Restore a backup of Redis; nothing is guessed"
             )
         self.state.offset, self.state.ledger = mark.offset, msgspec.structs.replace(mark.ledger)
-        self.published = mark.offset
+        self.state.identities.closed, self.state.sequences.closed = {}, {}  # archived by others
+        self.published = self._released = mark.offset
+        self.archived_since_ms = self._archived_since(mark.archived_since_ms)
         # All of it was published by others. Closed windows go; the rest goes to Redis ahead of the first checkpoint.
         self._ahead = self._recorder.compact(mark.offset)
 
@@ -191,6 +202,11 @@ class Owner:
             return False
         return self.state.offset != self._recorder.committed or self.published != self._saved_published
 
+    @property
+    def _owes(self) -> bool:
+        """Whether something below our offset may not have left: perhaps no more than the ledger."""
+        return self._restoring is None and self._released < self.state.offset
+
     def checkpoint(self) -> Released | None:
         """Commit the state; what may leave now, if anything. Its letters must be acknowledged before.
 
@@ -199,12 +215,16 @@ class Owner:
         """
         if not self.unsaved and not self._owes:
             return None
+        if not self.settings.processing.archive_identities and self._closed():
+            self.state.identities.closed, self.state.sequences.closed = {}, {}
+            self.archived_since_ms = max(self.archived_since_ms, self._archived_since(None))
         rows = self._again + changed_rows(self.state, self.topic_id, self.partition)
+        admitted, outcomes = admitted_rows(self.state, self._released, self.topic_id, self.partition)
         while self._ahead:  # dying here: no head names them, and the old one is still in force
             self.slot.put(self._ahead[0])
             del self._ahead[0]
         if self.unsaved:
-            written = self._recorder.checkpoint(self.published, self.catalogue.generation)
+            written = self._recorder.checkpoint(self.published, self.catalogue.generation, self.archived_since_ms)
             self.slot.write(written)
             self._recorder.commit(written)
             self._saved_published = self.published
@@ -212,13 +232,35 @@ class Owner:
                 self._ahead = self._recorder.compact(self.published)
             elif self._recorder.wants_sequence_compaction():
                 self._ahead = self._recorder.compact_sequences()
-        self._again, self._owes = [], False
-        counts = msgspec.structs.asdict(self.state.ledger)
-        return Released(self.partition, self.slot.token, self.state.offset, rows, self.state.clock_ms, counts)
+        self._again, self._released = [], self.state.offset
+        due = [place for place in self._closed() if place not in self._archiving]
+        self._archiving |= dict.fromkeys(due, self.state.offset)
+        identities, sequences = self.state.identities, self.state.sequences
+        return Released(
+            *(self.partition, self.slot.token, self.state.offset, rows + admitted, self.state.clock_ms),
+            ledger=msgspec.structs.asdict(self.state.ledger),
+            lateness_max_ms=self.state.lateness_max_ms,
+            archived_since_ms=self.archived_since_ms,
+            identities=[(hour, identities.closed[hour].keys) for kind, hour in due if kind == "ids"],
+            numbers=[(day, sequences.closed[day]) for kind, day in due if kind == "seq"],
+            outcomes=outcomes,
+        )
 
     def acknowledged(self, through: int) -> None:
         """Every output below `through` is durable. The next checkpoint remembers it."""
         self.published = max(self.published, through)
+        self.state.admissions.acknowledged(through)
+        for kind, number in [place for place, due in self._archiving.items() if due <= through]:
+            del self._archiving[(kind, number)]
+            if kind == "ids":
+                del self.state.identities.closed[number]
+            else:
+                del self.state.sequences.closed[number]
+
+    def _closed(self) -> list[tuple[str, int]]:
+        """Hours and days that wait for the archive."""
+        state = self.state
+        return [("ids", hour) for hour in state.identities.closed] + [("seq", day) for day in state.sequences.closed]
 
     def mark(self) -> Mark | None:
         """Call it now and then, right after `checkpoint`. It takes a mark, and hands it out once it is acknowledged.
@@ -228,16 +270,9 @@ class Owner:
         at = self.state.offset
         if self._taken is None and not self.restoring and at == self._recorder.committed and at != self._marked:
             ledger = msgspec.structs.replace(self.state.ledger)
-            self._taken = Mark(at, self.state.clock_ms, ledger, self.state.open_digest())
+            self._taken = Mark(at, self.state.clock_ms, ledger, self.state.open_digest(), self.archived_since_ms)
         if self._taken is None or self._taken.offset > self.published:
             return None
         taken, self._taken = self._taken, None
         self._marked = taken.offset
         return taken
-
-
-def _cut(batch: Batch, at: int) -> tuple[Batch, Batch]:
-    return (
-        Batch(batch.values[:at], batch.offset[:at], batch.timestamp_ms[:at]),
-        Batch(batch.values[at:], batch.offset[at:], batch.timestamp_ms[at:]),
-    )

@@ -69,7 +69,9 @@ class Rater:
         self.usage = AccountUsage(catalogue, closer | self._gauges, self._gauges | carrying, whole, by_window)
         self._reached: dict[tuple[str, str], date] = {}  # (account, carried meter) -> the last day rated
         self._named = [account for account in catalogue.account_ids() if mine(account)]
+        self._agreed = [contract for contract in catalogue.contracts if mine(contract.account)]
         self._months: set[Period] = set()
+        self._opened_through = month_of(date.min)
         self._opened: set[tuple[str, Period]] = set()
 
     def _looks_closer(self, price: Price) -> bool:
@@ -122,10 +124,19 @@ class Rater:
             self._reached[(account, meter)] = max(today, self._reached.get((account, meter), today))
 
     def _unopened(self, periods: Iterable[Period]) -> Iterator[tuple[str, Period]]:
-        """Named accounts owe flat prices in every period that has usage of anybody here, their own or not."""
+        """Named accounts owe flat prices in every period that has usage of anybody here, and while a contract holds."""
         fresh = set(periods) - self._months
         self._months |= fresh
-        return ((account, period) for account in self._named for period in fresh)
+        yield from ((account, period) for account in self._named for period in fresh)
+        this = month_of(self.usage.today)
+        if this == self._opened_through:
+            return
+        for contract in self._agreed:
+            period = month_of(contract.from_.date())
+            while period.start <= this.start and (contract.to is None or period.start < contract.to.date()):
+                yield contract.account, period
+                period = month_of(period.end)
+        self._opened_through = this
 
     # -- months of days in UTC
 

@@ -25,7 +25,7 @@ from processors.patience import patiently
 from processors.rate import Rater, taken_back
 from processors.state import RedisSlot, connect
 from sinks.clickhouse import ClickHouseSink, reader
-from sinks.rows import LedgerRows
+from sinks.rows import ArchiveGapRows, LedgerRows
 from sinks.streams import TopicReader
 from sinks.superseded import rated_before
 from sinks.topics import partition_count, read_to_end, topic_id
@@ -139,7 +139,10 @@ class _Writer:
                 head = RedisSlot(client, ours, partition).peek()
                 if head is not None and head.published == head.offset and head.clock_ms > BEGIN_MS:
                     found.append((ours, partition, head.offset, head.clock_ms, head.ledger))
-        self._send(lambda: self._sink.insert_ledger(_ledger_rows(found)), len(found))
+        lateness_max_ms = max((event.lateness_ms for event in self._catalogue.events), default=0)
+        # Before the ledger: then no command reads a clock without what is missing from the archive below it.
+        self._send(lambda: self._sink.insert_archive_gaps(_gaps(found)), 0)
+        self._send(lambda: self._sink.insert_ledger(_ledger_rows(found, lateness_max_ms)), len(found))
         self._written.ledger += len(found)
 
     def _send(self, insert: Callable[[], None], rows: int) -> None:
@@ -161,7 +164,7 @@ def _key(row: Any) -> tuple[Any, ...]:
     return (row.account, row.segment_start, row.price, row.meter, row.opening, row.day, row.part)
 
 
-def _ledger_rows(found: list[tuple[str, int, int, int, Ledger]]) -> LedgerRows:
+def _ledger_rows(found: list[tuple[str, int, int, int, Ledger]], lateness_max_ms: int) -> LedgerRows:
     def count(name: str) -> list[int]:
         return [getattr(ledger, name) for *_, ledger in found]
 
@@ -176,4 +179,17 @@ def _ledger_rows(found: list[tuple[str, int, int, int, Ledger]]) -> LedgerRows:
         invalid=count("invalid"),
         unmetered=count("unmetered"),
         clock_ms=[clock_ms for _, _, _, clock_ms, _ in found],
+        admitted=count("admitted"),
+        lateness_max_ms=[lateness_max_ms] * len(found),
+        archived_since_ms=[clock_ms for _, _, _, clock_ms, _ in found],  # what was archived before may be lost
+    )
+
+
+def _gaps(found: list[tuple[str, int, int, int, Ledger]]) -> ArchiveGapRows:
+    """The archive is on no topic: what was in it cannot be written anew, and must not be taken for complete, also
+    when the workers' own ledger rows follow."""
+    return ArchiveGapRows(
+        topic=[of for of, *_ in found],
+        partition=[partition for _, partition, *_ in found],
+        before_ms=[max(clock_ms, 0) for _, _, _, clock_ms, _ in found],
     )

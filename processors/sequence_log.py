@@ -22,20 +22,20 @@ def changes(sequences: Sequences) -> list[list[Any]]:
     """The days that changed since the last `settle`, packed: what changed in them."""
     return [
         _pack(number, day, day.changed(), day.saved_sources, day.sources.count, day.saved_strays, day.strays.count)
-        for number, day in sequences.days.items()
+        for number, day in sequences.all_days().items()
         if day.touched
     ]
 
 
 def settle(sequences: Sequences) -> None:
     """What changed so far is in the checkpoint."""
-    for day in sequences.days.values():
+    for day in sequences.all_days().values():
         day.settle()
 
 
 def pieces(sequences: Sequences, bytes_max: int) -> Iterator[list[Any]]:
     """Everything, packed in pieces of about this size."""
-    for number, day in sequences.days.items():
+    for number, day in sequences.all_days().items():
         sources, strays = day.sources.count, day.strays.count
         some = max(bytes_max // (_SOURCE_BYTES + day.starts.shape[1] * _INTERVAL_BYTES), 1)
         for start in range(0, sources, some):
@@ -47,12 +47,11 @@ def pieces(sequences: Sequences, bytes_max: int) -> Iterator[list[Any]]:
 
 
 def is_long(sequences: Sequences, length: int) -> bool:
-    """Whether a log of so many bytes is mostly superseded rows and closed days. The bound keeps a source cheap."""
-    live = sum(
-        day.sources.count * _SOURCE_BYTES + len(day) * _INTERVAL_BYTES + day.strays.count * _DIGEST_BYTES
-        for day in sequences.days.values()
-    )
-    return length > live + live // 2 + _FLOOR_BYTES
+    """Whether much of a log of so many bytes is superseded rows and closed days. The bound keeps a source cheap."""
+    days = sequences.all_days().values()
+    rows = sum(day.sources.count * _SOURCE_BYTES + len(day) * _INTERVAL_BYTES for day in days)
+    strays = sum(day.strays.count for day in days) * _DIGEST_BYTES  # written once: nothing supersedes them
+    return length > rows + rows // 2 + strays + _FLOOR_BYTES
 
 
 def _pack(
@@ -100,10 +99,9 @@ def unpack(sequences: Sequences, packed: list[Any]) -> None:
         column[slots] = rows
 
 
-def finish(sequences: Sequences, since_us: int) -> None:
-    """After the last `unpack`: days that the clock has closed go. DamagedError where a source has no number."""
-    sequences.close(since_us)
-    for number, day in sequences.days.items():
+def finish(sequences: Sequences) -> None:
+    """After the last `unpack`. DamagedError where a source has no number."""
+    for number, day in sequences.all_days().items():
         if not (day.count[: day.sources.count] > 0).all():
             raise DamagedError(f"a source of day {number} has no number")
     settle(sequences)

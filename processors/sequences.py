@@ -11,17 +11,23 @@ are missing between two of them, as holes, or the numbers of a short one, as ide
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.identity import HOUR_US, Digests, DigestSet
+from processors.intervals import HOLES, Span, fewer, united
 
 DAY_US = 24 * HOUR_US
 NUMBER_MAX: Final = 2**63 - 1
+REUSED: Final = (
+    "sequence: an older event of this source has this number; a source never uses one twice, so give it a new name "
+    "(another fragment) whenever its count begins again"
+)
 _HOLE: Final = np.uint64(0xA5A5A5A5A5A5A5A5)  # turns the identity of a number into the digest of its hole
+_PIECE: Final = 1 << 16  # numbers looked at together: they fit the processor's cache
 _TIME_BITS: Final = np.int64(27)  # a millisecond of a day, plus one
 
 Ints = NDArray[np.int64]
@@ -150,48 +156,73 @@ class SequenceDay:
         begun &= next_
         self.starts[slots[begun], 0], self.count[slots[begun]] = low[begun], 1
         rest = ~next_
-        runs: dict[int, list[tuple[int, int]]] = {}
-        for one, *run in zip(slots[rest].tolist(), low[rest].tolist(), high[rest].tolist(), strict=True):
-            runs.setdefault(one, []).append((run[0], run[1]))
-        for one, more in runs.items():
-            self._merge(one, more)
+        if rest.any():
+            self._merge(slots[rest], low[rest], high[rest])
 
-    def _merge(self, slot: int, runs: list[tuple[int, int]]) -> None:
-        """Put runs among the intervals of a source, and the fewest numbers among the strays if that makes too many."""
-        count = int(self.count[slot])
-        held = list(zip(self.starts[slot, :count].tolist(), self.ends[slot, :count].tolist(), strict=True))
-        merged: list[tuple[int, int]] = []
-        for low, high in sorted(held + runs):
-            if merged and merged[-1][1] >= low - 1:
-                merged[-1] = (merged[-1][0], high)
-            else:
-                merged.append((low, high))
-        while len(merged) > self.intervals_max:
-            self._shrink(slot, merged)
-        self.reserve(self.sources.count, len(merged))
-        self.starts[slot], self.ends[slot], self.count[slot] = NUMBER_MAX, -1, len(merged)
-        self.starts[slot, : len(merged)], self.ends[slot, : len(merged)] = np.array(merged, np.int64).T
+    def _merge(self, slots: Ints, low: Ints, high: Ints) -> None:
+        """Put runs among the intervals of their sources, and the fewest numbers among the strays where those make too
+        many."""
+        runs: dict[int, list[Span]] = {}
+        for slot, *run in zip(slots.tolist(), low.tolist(), high.tolist(), strict=True):
+            runs.setdefault(slot, []).append((run[0], run[1]))
+        at = np.array(list(runs), np.int64)
+        merged: list[list[Span]] = []
+        changes: tuple[list[tuple[int, int, int]], ...] = ([], [])  # holes and members: slot, first number, how many
+        held = zip(self.starts[at].tolist(), self.ends[at].tolist(), self.count[at].tolist(), strict=True)
+        for (slot, more), (starts, ends, count) in zip(runs.items(), held, strict=True):
+            intervals = united([*zip(starts[:count], ends[:count], strict=True), *more])
+            excess = len(intervals) - self.intervals_max
+            if excess > 0:
+                intervals, kind, spans = fewer(intervals, excess)
+                changes[kind].extend((slot, *span) for span in spans)
+            merged.append(intervals)
+        counts = np.array([len(intervals) for intervals in merged], np.int64)
+        self.reserve(self.sources.count, int(counts.max()))
+        there = np.arange(self.starts.shape[1]) < counts[:, None]
+        rows = np.full((2, *there.shape), [[[NUMBER_MAX]], [[-1]]], np.int64)
+        rows[:, there] = np.array([interval for intervals in merged for interval in intervals], np.int64).T
+        self.starts[at], self.ends[at], self.count[at] = rows[0], rows[1], counts
+        for kind, spans_ in enumerate(changes):
+            if spans_:
+                self._stray(np.array(spans_, np.int64), hole=kind == HOLES)
 
-    def _shrink(self, slot: int, intervals: list[tuple[int, int]]) -> None:
-        """One interval less. It costs no more digests than the shortest interval has numbers, so never more than the
-        same events by id."""
-        self.strayed[slot] = True
-        shortest = min(range(len(intervals)), key=lambda at: intervals[at][1] - intervals[at][0])
-        gaps = [after[0] - before[1] - 1 for before, after in pairwise(intervals)]
-        at = gaps.index(min(gaps)) if gaps else 0
-        low, high = intervals[shortest]
-        if gaps and gaps[at] <= high - low + 1:
-            digests = self._identities(slot, intervals[at][1] + 1, gaps[at])
+    def _stray(self, spans: Ints, *, hole: bool) -> None:
+        """Numbers between intervals become holes, or numbers of intervals that end here members. `spans` int64[k, 3]:
+        slot, first number, how many."""
+        slots, lows, counts = spans.T
+        before = np.repeat(np.cumsum(counts) - counts, counts)
+        numbers = np.repeat(lows, counts) + np.arange(len(before)) - before
+        digests = identities(self.sources.keys[np.repeat(slots, counts)], numbers)
+        if hole:  # but for those that are members by a stray of their own
             self.strays.add(_holes(digests[~self.strays.contains(digests)]))
-            intervals[at : at + 2] = [(intervals[at][0], intervals[at + 1][1])]
-        else:
-            digests = self._identities(slot, low, high - low + 1)
+        else:  # but for those that were holes in them
             self.strays.add(digests[~self.strays.contains(_holes(digests))])
-            del intervals[shortest]
+        self.strayed[slots] = True
 
-    def _identities(self, slot: int, low: int, count: int) -> Digests:
-        source = np.broadcast_to(self.sources.keys[slot], (count, 2))
-        return identities(source, low + np.arange(count, dtype=np.int64))
+    def exact_intervals(self) -> tuple[Digests, Ints, Ints]:
+        """(source uint64[n, 2], first int64[n], last int64[n]): intervals without holes. What they do not cover is in
+        the set only if its identity is among the strays."""
+        slot, place = np.nonzero(np.arange(self.starts.shape[1]) < self.count[: self.sources.count, None])
+        first, last = self.starts[slot, place], self.ends[slot, place]
+        holed = np.flatnonzero(self.strayed[slot])
+        cut: list[tuple[int, int, int]] = []
+        for one, low, high in zip(slot[holed].tolist(), first[holed].tolist(), last[holed].tolist(), strict=True):
+            begin = low
+            for hole in self._holes_between(one, low, high):
+                cut += [(one, begin, hole - 1)] if begin < hole else []
+                begin = hole + 1
+            cut += [(one, begin, high)] if begin <= high else []
+        plain = ~self.strayed[slot]
+        slots, lows, highs = np.array(cut, np.int64).reshape(-1, 3).T
+        sources = self.sources.keys[np.concatenate([slot[plain], slots])]
+        return sources, np.concatenate([first[plain], lows]), np.concatenate([last[plain], highs])
+
+    def _holes_between(self, slot: int, low: int, high: int) -> Iterator[int]:
+        """Numbers that have a hole, ascending, both ends included; a piece at a time, as an interval may be long."""
+        for start in range(low, high + 1, _PIECE):
+            numbers = start + np.arange(min(_PIECE, high + 1 - start))
+            source = np.broadcast_to(self.sources.keys[slot], (len(numbers), 2))
+            yield from numbers[self.strays.contains(_holes(identities(source, numbers)))].tolist()
 
     def reserve(self, slots: int, places: int) -> None:
         """Room for so many sources, and so many intervals of each."""
@@ -229,11 +260,19 @@ class SequenceDay:
 
 
 class Sequences:
-    """The numbers of a partition by day of event time. A day closes by the partition's clock alone."""
+    """The numbers of a partition by day of event time. A day closes by the partition's clock alone.
+
+    `closed`: days that wait for the archive to acknowledge them.
+    """
 
     def __init__(self, intervals_max: int) -> None:
         self.intervals_max = intervals_max
         self.days: dict[int, SequenceDay] = {}
+        self.closed: dict[int, SequenceDay] = {}
+
+    def all_days(self) -> dict[int, SequenceDay]:
+        """Open, and closed but not archived yet."""
+        return self.closed | self.days
 
     def day(self, number: int) -> SequenceDay:
         """A day, begun when first asked for; `number` counts from 1970."""
@@ -251,9 +290,9 @@ class Sequences:
         return new, reused
 
     def close(self, before_us: int) -> None:
-        """Drop the days that end at or before this instant: whatever falls into them from now on is late."""
+        """Close the days that end at or before this instant: whatever falls into them from now on is late."""
         for number in [number for number in self.days if (number + 1) * DAY_US <= before_us]:
-            del self.days[number]
+            self.closed[number] = self.days.pop(number)
 
 
 def _ordered(source: Ints, number: Ints) -> tuple[Ints, Bools]:

@@ -105,7 +105,8 @@ def window_charges(piece: Piece, totals: Sequence[Total], period: BillingPeriod)
     What a rollup makes of a period is known when it is over, so such a price is one charge, at the end of the piece.
     """
     price = piece.price
-    if price.rollup is not None or (isinstance(price, Matrix) and any(one.rollup for one in price.cells.values())):
+    inner = [*price.cells.values(), price.fallback] if isinstance(price, Matrix) else []
+    if any(one is not None and one.rollup is not None for one in (price, *inner)):
         for part in price_piece(piece, totals, period, False).parts:
             yield Charge(piece.end - _MS, piece.place, _key(part), price.id, part.amount)
     elif price.combine is not None or price.discount is not None or isinstance(price, Matrix):

@@ -108,7 +108,7 @@ class Tariff(msgspec.Struct, frozen=True, dict=True):
 
         A contract is priced by the highest version of its plan; days without one by the default plan, if there is one.
         Contracts that follow each other stay apart even on one plan: each starts its tiers anew. What days in UTC
-        cannot express (see `whole_reason`) is not rated here but with its contract, by `rate_period`.
+        cannot express (see `whole_reason`) has no plan but its contract, to be priced by `rate_period`.
         """
         found: list[Segment] = []
         reached = period.start

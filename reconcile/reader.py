@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -139,35 +138,31 @@ class Reader:
         self._json, self._packed = _Codec("JSON"), _Codec("MessagePack")
         self._paths = {one.type: _paths(catalogue, one.type) for one in catalogue.events}
 
-    def events(self, value: bytes | None, timestamp_ms: int) -> Iterator[Event | Refused]:
+    def events(self, value: bytes | None, timestamp_ms: int) -> list[Event | Refused]:
         """What a message holds, in order; one Refused where it cannot be split. Raises NotUnderstood."""
         if not value or value.isspace():
-            yield Refused(value or b"", "no value")
-            return
+            return [Refused(value or b"", "no value")]
         if value[0] == _ADMISSION:
             raise NotUnderstood("an admission record")
         if len(value) > self._limits.message_bytes_max:
-            yield Refused(value, "too large")
-            return
+            return [Refused(value, "too large")]
         codec, many = self._form(value)
         if codec.form == "JSON" and not value.isascii():
             try:
                 value.decode()
             except UnicodeDecodeError:
-                yield Refused(value, "no UTF-8")
-                return
+                return [Refused(value, "no UTF-8")]
         if not many:
-            yield self._event(value, codec, timestamp_ms)
-            return
+            return [self._event(value, codec, timestamp_ms)]
         parts = self._split(value, codec)
         if parts is None or not 0 < len(parts) <= self._limits.message_events_max:
-            yield Refused(value, "no array of events, or too many")
-            return
-        for part in parts:
-            yield self._event(part, codec, timestamp_ms)
+            return [Refused(value, "no array of events, or too many")]
+        return [self._event(part, codec, timestamp_ms) for part in parts]
 
     def _form(self, value: bytes) -> tuple[_Codec, bool]:
         first = value[0]
+        if first == 0x7B:  # {
+            return self._json, False
         if 0x80 <= first <= 0x8F or first in (0xDE, 0xDF):
             return self._packed, False
         if 0x90 <= first <= 0x9F or first in (0xDC, 0xDD):

@@ -102,19 +102,18 @@ class Recount:
 
     def fold(self, offset: int, timestamp_ms: int, value: bytes | None) -> None:
         """Count one message. Raises NotUnderstood, with nothing counted."""
-        found = list(self._reader.events(value, timestamp_ms))
+        found = self._reader.events(value, timestamp_ms)
         if timestamp_ms > self.clock_ms:
             self.clock_ms = timestamp_ms
+            self._close_hours()
         for index, event in enumerate(found):
             verdict, takes = self._judge(event, offset, index)
-            if event.__class__ is Refused or event.time_us >= self.since_ms * 1_000:  # type: ignore[union-attr]
-                self.ledger["consumed"] += 1
-                self.ledger[verdict] += 1
+            self.ledger["consumed"] += 1
+            self.ledger[verdict] += 1
             if self.tell is not None:
                 keys = tuple((*take.key, take.series, take.window) for take in takes)
                 self.tell(Seen(offset, index, verdict, event if isinstance(event, Event) else None, keys))
         self.offset = offset + 1
-        self._close_hours()
 
     def _judge(self, event: Event | Refused, offset: int, index: int) -> tuple[str, list[_Take]]:
         if event.__class__ is Refused:

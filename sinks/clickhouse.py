@@ -16,9 +16,31 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 
-from sinks.columns import catalogue_table, group_cuts, ledger_table, letter_table, rated_table, size_cuts, usage_table
+from sinks.columns import (
+    admission_table,
+    archive_gap_table,
+    catalogue_table,
+    group_cuts,
+    identity_table,
+    ledger_table,
+    letter_table,
+    number_table,
+    rated_table,
+    size_cuts,
+    usage_table,
+)
 from sinks.errors import Retryable
-from sinks.rows import CatalogueRows, LedgerRows, LetterRows, RatedRows, UsageRows
+from sinks.rows import (
+    AdmissionRows,
+    ArchiveGapRows,
+    CatalogueRows,
+    IdentityRows,
+    LedgerRows,
+    LetterRows,
+    NumberRows,
+    RatedRows,
+    UsageRows,
+)
 
 SCHEMA = Path(__file__).parent / "schema"
 ROWS_MAX = 100_000  # a block: some 25 MB on the wire, and below max_insert_block_size, so it lands as one part a month
@@ -144,6 +166,18 @@ class ClickHouseSink:
 
     def insert_ledger(self, rows: LedgerRows) -> None:
         self._insert("ledger_rows", ledger_table(rows), size_cuts(len(rows.topic), self._rows_max))
+
+    def insert_identities(self, rows: IdentityRows) -> None:
+        self._insert("identity_archive_rows", identity_table(rows), size_cuts(len(rows.identity), self._rows_max))
+
+    def insert_numbers(self, rows: NumberRows) -> None:
+        self._insert("number_archive_rows", number_table(rows), size_cuts(len(rows.source), self._rows_max))
+
+    def insert_archive_gaps(self, rows: ArchiveGapRows) -> None:
+        self._insert("archive_gap_rows", archive_gap_table(rows), size_cuts(len(rows.topic), self._rows_max))
+
+    def insert_admissions(self, rows: AdmissionRows) -> None:
+        self._insert("admission_rows", admission_table(rows), size_cuts(len(rows.topic), self._rows_max))
 
     def insert_late(self, rows: LetterRows) -> None:
         self._insert_letters("late_event_rows", rows)

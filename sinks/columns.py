@@ -11,7 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sinks.rows import CatalogueRows, Integers, LedgerRows, LetterRows, Members, RatedRows, UsageRows
+from sinks.rows import (
+    AdmissionRows,
+    ArchiveGapRows,
+    CatalogueRows,
+    IdentityRows,
+    Integers,
+    LedgerRows,
+    LetterRows,
+    Members,
+    NumberRows,
+    RatedRows,
+    UsageRows,
+)
 
 _TIME = pa.timestamp("ms", "UTC")
 _MEMBER = pa.binary(16)
@@ -106,17 +118,77 @@ def usage_table(rows: UsageRows) -> pa.Table:
             "latest_value": integers(rows.latest_value, pa.int64()),
             "members": _members(rows.members, len(rows.meter)),
             "samples": _samples(rows.samples, len(rows.meter)),
+            "admission": integers(
+                np.zeros(len(rows.meter), np.int64) if rows.admission is None else rows.admission, pa.uint64()
+            ),
         }
     )
 
 
 def ledger_table(rows: LedgerRows) -> pa.Table:
-    counts = ("offset", "consumed", "accepted", "duplicate", "late", "invalid", "unmetered")
+    counts = ("offset", "consumed", "accepted", "duplicate", "late", "invalid", "unmetered", "admitted")
     return pa.table(
         {
             "topic": _strings(rows.topic),
             "partition": integers(rows.partition, pa.int32()),
             **{name: integers(getattr(rows, name), pa.uint64()) for name in counts},
+            "clock": _times(rows.clock_ms),
+            "lateness_max_ms": integers(rows.lateness_max_ms, pa.uint64()),
+            "archived_since": _times(rows.archived_since_ms),
+        }
+    )
+
+
+def identity_table(rows: IdentityRows) -> pa.Table:
+    n = len(rows.identity)
+    return pa.table(
+        {
+            "topic": pa.repeat(rows.topic, n),
+            "partition": pa.repeat(pa.scalar(rows.partition, pa.int32()), n),
+            "hour": pa.repeat(pa.scalar(rows.hour, pa.uint32()), n),
+            "identity": _digests(rows.identity),
+        }
+    )
+
+
+def archive_gap_table(rows: ArchiveGapRows) -> pa.Table:
+    return pa.table(
+        {
+            "topic": _strings(rows.topic),
+            "partition": integers(rows.partition, pa.int32()),
+            "before": _times(rows.before_ms),
+        }
+    )
+
+
+def number_table(rows: NumberRows) -> pa.Table:
+    n = len(rows.source)
+    return pa.table(
+        {
+            "topic": pa.repeat(rows.topic, n),
+            "partition": pa.repeat(pa.scalar(rows.partition, pa.int32()), n),
+            "day": pa.repeat(pa.scalar(rows.day, pa.uint32()), n),
+            "source": _digests(rows.source),
+            "first": integers(rows.first, pa.int64()),
+            "last": integers(rows.last, pa.int64()),
+        }
+    )
+
+
+def admission_table(rows: AdmissionRows) -> pa.Table:
+    return pa.table(
+        {
+            "topic": _strings(rows.topic),
+            "partition": integers(rows.partition, pa.int32()),
+            "offset": integers(rows.offset, pa.uint64()),
+            "event_index": integers(rows.index, pa.uint32()),
+            "letter_topic": _strings(rows.letter_topic),
+            "letter_partition": integers(rows.letter_partition, pa.int32()),
+            "letter_offset": integers(rows.letter_offset, pa.uint64()),
+            "letter_index": integers(rows.letter_index, pa.uint32()),
+            "verdict": _strings(rows.verdict),
+            "reason": _strings(rows.reason),
+            "identity": _digests(rows.identity),
             "clock": _times(rows.clock_ms),
         }
     )

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 from clickhouse_connect.driver.client import Client
 
+from sinks.letters import EVERY, Choice
 from sinks.reading import rows, where
 from sinks.states import STATE_COLUMNS, State
 
@@ -50,12 +51,13 @@ class Partition(msgspec.Struct, frozen=True):
     late: int
     invalid: int
     unmetered: int
-    balanced: bool  # consumed is the sum of the five others
+    balanced: bool  # consumed is the sum of the five verdicts
     clock: datetime  # highest record timestamp seen
+    admitted: int = 0  # of the accepted ones
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """Counts of events over all partitions; balanced if every partition is."""
+    """Counts of events over all partitions; balanced if every partition is. `waiting`: letters that may come back."""
 
     consumed: int
     accepted: int
@@ -65,10 +67,13 @@ class Ledger(msgspec.Struct, frozen=True):
     unmetered: int
     balanced: bool
     partitions: list[Partition]
+    admitted: int = 0
+    waiting_late: int = 0
+    waiting_refused: int = 0
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A late or refused event with its coordinates and original bytes."""
+    """A late or refused event with its coordinates and original bytes, and whether it came back."""
 
     topic: str
     partition: int
@@ -79,6 +84,8 @@ class Letter(msgspec.Struct, frozen=True):
     record_timestamp: datetime
     type: str
     subject: str
+    status: str = "waiting"  # or admitted duplicate unmetered
+    last_reason: str = ""  # why the last try to admit it left it waiting
 
 
 def usage(
@@ -133,35 +140,43 @@ def usage(
 
 def ledger(client: Client) -> Ledger:
     """The latest counts of every partition, of every topic that was ever read."""
-    query = """SELECT topic, partition, offset, consumed, accepted, duplicate, late, invalid, unmetered,
+    query = """SELECT topic, partition, offset, consumed, accepted, duplicate, late, invalid, unmetered, admitted,
         toBool(balanced) AS balanced, toUnixTimestamp64Milli(clock) AS clock_ms
         FROM ledger_current ORDER BY topic, partition"""
     partitions = [Partition(**row) for row in rows(client, query, {})]
-    counts = ("consumed", "accepted", "duplicate", "late", "invalid", "unmetered")
+    counts = ("consumed", "accepted", "duplicate", "late", "invalid", "unmetered", "admitted")
     return Ledger(
         **{name: sum(getattr(partition, name) for partition in partitions) for name in counts},
         balanced=all(partition.balanced for partition in partitions),
+        waiting_late=_waiting(client, "late_events"),
+        waiting_refused=_waiting(client, "dead_letters"),
         partitions=partitions,
     )
 
 
-def dead_letters(client: Client, limit: int) -> list[Letter]:
+def _waiting(client: Client, view: str) -> int:
+    return int(rows(client, f"SELECT count() AS n FROM {view} WHERE status = 'waiting'", {})[0]["n"])
+
+
+def dead_letters(client: Client, limit: int, chosen: Choice = EVERY) -> list[Letter]:
     """The newest refused events, newest first."""
-    return _letters(client, "dead_letters", limit)
+    return _letters(client, "dead_letters", limit, chosen)
 
 
-def late_events(client: Client, limit: int) -> list[Letter]:
+def late_events(client: Client, limit: int, chosen: Choice = EVERY) -> list[Letter]:
     """The newest late events, newest first."""
-    return _letters(client, "late_events", limit)
+    return _letters(client, "late_events", limit, chosen)
 
 
-def _letters(client: Client, view: str, limit: int) -> list[Letter]:
-    query = f"""SELECT topic, partition, offset, event_index AS index, reason, raw, type, subject,
+def _letters(client: Client, view: str, limit: int, chosen: Choice) -> list[Letter]:
+    condition, parameters = chosen.condition()
+    query = f"""SELECT topic, partition, offset, event_index AS index, reason, raw, type, subject, status, last_reason,
             toUnixTimestamp64Milli(record_timestamp) AS record_timestamp_ms
-        FROM {view} ORDER BY record_timestamp_ms DESC, topic, partition, offset DESC, event_index DESC
+        FROM {view} WHERE {condition}
+        ORDER BY record_timestamp_ms DESC, topic, partition, offset DESC, event_index DESC
         LIMIT {{limit:UInt32}}"""
     # Without the format the client would turn bytes that are no UTF-8 into hex text.
-    return [Letter(**row) for row in rows(client, query, {"limit": limit}, {"raw": "bytes"})]
+    return [Letter(**row) for row in rows(client, query, {"limit": limit, **parameters}, {"raw": "bytes"})]
 
 
 def _bounds(

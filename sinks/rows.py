@@ -19,7 +19,7 @@ Members = Sequence[int] | npt.NDArray[np.uint64]
 class UsageRows(msgspec.Struct):
     """States of (meter version, subject, dims, window) as one partition sees them.
 
-    Key: (meter, meter_version, subject, dims, window_start, topic, partition, chunk).
+    Key: (meter, meter_version, subject, dims, window_start, topic, partition, chunk, admission).
     Version: generation << 64 | offset.
     A row with zero events (and no members) takes back what an older version of it said.
     """
@@ -49,6 +49,7 @@ class UsageRows(msgspec.Struct):
     latest_value: Integers
     members: Sequence[Members] | None = None  # None: no row of the batch has any
     samples: Sequence[npt.NDArray[np.uint64]] | None = None  # of gauges, uint64[k, 4] as in processors.samples
+    admission: Integers | None = None  # offset of the admission record + 1; None or 0: the events came in time
 
 
 class LedgerRows(msgspec.Struct):
@@ -64,6 +65,9 @@ class LedgerRows(msgspec.Struct):
     invalid: Integers
     unmetered: Integers
     clock_ms: Integers
+    admitted: Integers  # of the accepted
+    lateness_max_ms: Integers  # hours that end at or before clock - this are closed, and their identities archived
+    archived_since_ms: Integers  # of hours that begin before this the archive may lack identities
 
 
 class LetterRows(msgspec.Struct):
@@ -78,6 +82,54 @@ class LetterRows(msgspec.Struct):
     record_timestamp_ms: Integers
     type: Sequence[str]
     subject: Sequence[str]
+
+
+class IdentityRows(msgspec.Struct):
+    """Identities of the events accepted in one closed hour. Key: (topic, partition, hour, identity)."""
+
+    topic: str
+    partition: int
+    hour: int  # of event time, hours since 1970
+    identity: npt.NDArray[np.uint64]  # [n, 2], high and low half
+
+
+class ArchiveGapRows(msgspec.Struct):
+    """Hours that end before this may lack identities in this database, whatever the ledger says."""
+
+    topic: Sequence[str]
+    partition: Integers
+    before_ms: Integers
+
+
+class NumberRows(msgspec.Struct):
+    """Numbers accepted in one closed day, as intervals. Key: (topic, partition, day, source, first, last)."""
+
+    topic: str
+    partition: int
+    day: int  # of event time, days since 1970
+    source: npt.NDArray[np.uint64]  # [n, 2], digest of the source, high and low half
+    first: Integers
+    last: Integers  # inclusive
+
+
+class AdmissionRows(msgspec.Struct):
+    """What became of each event that came back.
+
+    Key: (topic, partition, letter_topic, letter_partition, letter_offset, letter_index, offset, index).
+    """
+
+    topic: Sequence[str]
+    partition: Integers
+    offset: Integers  # of the admission record
+    index: Integers  # place in it
+    letter_topic: Sequence[str]  # coordinate of the letter
+    letter_partition: Integers
+    letter_offset: Integers
+    letter_index: Integers
+    verdict: Sequence[str]
+    reason: Sequence[str]
+    identity: npt.NDArray[np.uint64]  # [n, 2], high and low half; 0 where it is not known
+    clock_ms: Integers  # of the partition, then
 
 
 class RatedRows(msgspec.Struct):

@@ -21,6 +21,7 @@ _PASSING = frozenset(
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._TIMED_OUT,
         KafkaError._RESOLVE,
+        KafkaError._DESTROY_BROKER,  # the connection was replaced while we asked
         KafkaError._UNKNOWN_PARTITION,  # of a topic that was there: the broker does not know it yet
     }
 )
@@ -212,3 +213,31 @@ def read_to_end(settings: Kafka, topic: str) -> list[tuple[bytes, bytes | None]]
     finally:
         consumer.close()
     return found
+
+
+class RecordProducer:
+    """Sends one record at a time and returns where it stands."""
+
+    def __init__(self, settings: Kafka) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": settings.bootstrap,
+                "enable.idempotence": True,  # acks=all, no doubles by the client's own retries
+                "compression.type": "lz4",
+                "message.max.bytes": _ANY_BYTES,
+                "delivery.timeout.ms": settings.delivery_timeout_ms,
+                "log_level": 2,
+            }
+        )
+
+    def send(self, topic: str, value: bytes, partition: int, timestamp_ms: int) -> int:
+        """The offset, once all replicas in sync have it. KafkaException where they did not take it."""
+        said: list[Any] = []
+        self._producer.produce(
+            topic, value, None, partition, timestamp=timestamp_ms, on_delivery=lambda *arguments: said.append(arguments)
+        )
+        self._producer.flush()  # bounded by delivery.timeout.ms
+        error, message = said[0]
+        if error is not None:
+            raise KafkaException(error)
+        return int(message.offset())

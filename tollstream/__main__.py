@@ -30,6 +30,7 @@ from tollstream import (
     catalogue,
     checks,
     invoices,
+    letters,
     quotes,
     reconcile,
     recovery,
@@ -64,7 +65,7 @@ def build() -> App:
     )
     for group in (
         *(services, checks, catalogue, traffic, running, alerts, usage, invoices, quotes),
-        *(accounting, reconcile, recovery),
+        *(accounting, letters, reconcile, recovery),
     ):
         group.register(app)
     app.meta.group_parameters = EVERYWHERE

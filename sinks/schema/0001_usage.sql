@@ -1,6 +1,6 @@
 -- The rules of every file in this folder: a file may run any number of times; a statement ends with a semicolon at the end of
 -- a line; {database} is the only placeholder. Tables are named *_rows and hold every version of a row that is not merged away
--- yet: people query the views of 0004_views.sql. A PARTITION BY is always a function of the sorting key, so that two versions
+-- yet: people query the views of 0009_views.sql. A PARTITION BY is always a function of the sorting key, so that two versions
 -- of a row meet in one partition.
 CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic;
 

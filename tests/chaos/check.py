@@ -34,6 +34,7 @@ class Checker:
     def __init__(self, settings: ClickHouse, traffic: Traffic, settle_s: float) -> None:
         self._settings, self._traffic, self._settle_s = settings, traffic, settle_s
         self._client: Client | None = None
+        self.trouble = ""
 
     def recovered(self) -> float | None:
         """Seconds until all that was sent before this call is in ClickHouse, traffic running; None: it never was."""
@@ -53,7 +54,7 @@ class Checker:
             expected = Expected(truth)
             while found and time.monotonic() < until:
                 asked = self._ask(lambda client: list(compare(client, expected)))
-                found = ["ClickHouse does not answer"] if asked is None else asked
+                found = [f"ClickHouse does not answer: {self.trouble}"] if asked is None else asked
                 if found:
                     time.sleep(_LOOK_S)
             return found
@@ -64,8 +65,8 @@ class Checker:
             if self._client is None:
                 self._client = reader(self._settings)
             return question(self._client)
-        except (Error, Retryable):
-            self._client = None
+        except (Error, Retryable) as error:
+            self._client, self.trouble = None, str(error)
             return None
 
 
@@ -117,7 +118,7 @@ def _letters(client: Client, expected: Expected) -> Iterator[str]:
     for view, verdict in (("late_events", "late"), ("dead_letters", "invalid")):
         there = client.query(f"SELECT partition, count() FROM {view} GROUP BY partition").result_rows
         wanted = {p: counts[verdict] for p, counts in expected.counts.items() if counts[verdict]}
-        yield from _unequal(view, dict(there), wanted)
+        yield from _unequal(view, dict(map(tuple, there)), wanted)
 
 
 def _money(client: Client, expected: Expected) -> Iterator[str]:

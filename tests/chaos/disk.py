@@ -37,6 +37,9 @@ class Disk:
             resource.prlimit(self._pid(), resource.RLIMIT_FSIZE, (largest_bytes, resource.RLIM_INFINITY))
             return
         with self._ballast.open("ab", buffering=0) as ballast, contextlib.suppress(OSError):
+            room = os.statvfs(self.path)
+            os.posix_fallocate(ballast.fileno(), 0, room.f_bavail * room.f_frsize)
+        with self._ballast.open("ab", buffering=0) as ballast, contextlib.suppress(OSError):
             while ballast.write(bytes(_BALLAST_BYTES)):  # a write that finds some room left is short
                 pass
 

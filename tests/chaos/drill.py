@@ -9,14 +9,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from confluent_kafka.admin import NewTopic
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from config.settings import Settings
+from config.settings import Kafka, Settings
 from sinks.catalogue_topic import publish_catalogue
 from sinks.clickhouse import ClickHouseSink
-from sinks.topics import admin, create_topics
+from sinks.topics import admin, create_topics, partition_count, topic_settings
 from stack.apache_kafka import version
 from stack.errors import StackError
 from tests.chaos.check import SETTLE_S, Checker
@@ -27,6 +29,7 @@ from tests.chaos.services import SITES, ServiceError, Services
 from tests.chaos.sites import Site, allow_many_deaths, settings_for
 from tests.chaos.traffic import PARTITIONS, Traffic, UndeliveredError
 from tests.chaos.truth import CATALOGUE
+from tests.integration.pipeline import wait_for
 
 RATE = 300  # events a second
 WORKERS = {"one": 2, "two": 1, "guest": 1}  # the guest joins and leaves
@@ -73,10 +76,18 @@ def prepare(settings: Settings) -> None:
     client = admin(kafka)  # named: an answer never comes once its client is collected
     client.create_topics([new])[new.topic].result(30)
     create_topics(kafka)
+    wait_for(partial(_known, kafka), "the topics")  # made, and not yet told to everybody
     ClickHouseSink(settings.clickhouse).migrate()
     long_ago = datetime(2020, 1, 1, tzinfo=UTC)
     found = publish_catalogue(kafka, CATALOGUE, int(long_ago.timestamp()) * 1000, 0)
     assert not found.faults, found.faults
+
+
+def _known(kafka: Kafka) -> bool:
+    try:
+        return all(partition_count(kafka, topic) for topic in topic_settings(kafka))
+    except KafkaException:
+        return False
 
 
 def drill(
@@ -145,7 +156,9 @@ def one(number: int, faults: tuple[Fault, ...], world: World, traffic: Traffic, 
     if reason := world.services.ended():
         raise ServiceError(f"a service ended, and nobody ended it: {reason}")
     if recovery is None:
-        differences.insert(0, "what was sent never arrived")
+        differences.insert(
+            0, f"what was sent never arrived; ClickHouse said last: {checker.trouble or 'nothing wrong'}"
+        )
     notes = [f"{site.name}: {note}" for site in world.sites.values() for note in site.notes()]
     notes += world.services.valkey.notes()
     if differences:

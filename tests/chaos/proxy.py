@@ -31,6 +31,7 @@ class Link:
         self._open = asyncio.Event()  # not held
         self._writers: set[asyncio.StreamWriter] = set()
         self._silenced: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()  # the loop alone would not keep a silent one alive
 
     async def listen(self) -> None:
         self._open.set()
@@ -82,6 +83,8 @@ class Link:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there: asyncio.StreamWriter | None = None
+        task = asyncio.current_task()
+        self._serving.add(task)
         try:
             if self._state == "cut":
                 return
@@ -99,6 +102,7 @@ class Link:
         except (OSError, asyncio.CancelledError):
             pass  # nobody listens at the target, so the caller's connection ends, as it would without us; or all ends
         finally:
+            self._serving.discard(task)
             for one in (writer, there):
                 if one is not None:
                     self._writers.discard(one)

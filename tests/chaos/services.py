@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -92,8 +93,7 @@ class Valkey:
         self._disks: list[Disk] = []
         self.servers: list[ValkeyServer] = []
         for name in ("valkey-a", "valkey-b"):
-            place = len(self.servers)
-            self._disks.append(Disk(directory / name, _VALKEY_MIB, lambda place=place: self.servers[place].pid))
+            self._disks.append(Disk(directory / name, _VALKEY_MIB, partial(self._pid, len(self.servers))))
             data = directory / name / "data"
             recipe = embedded.valkey(choose_port(name, None), data)
             self.servers.append(ValkeyServer(recipe, directory / f"{name}.log", data))
@@ -101,6 +101,9 @@ class Valkey:
         for server in self.servers:
             server.wait()
         self._follow()
+
+    def _pid(self, place: int) -> int:
+        return self.servers[place].pid
 
     @property
     def server(self) -> Service:
@@ -124,7 +127,7 @@ class Valkey:
         until = time.monotonic() + _SYNC_S
         with self.client(1 - self.primary) as replica:
             replica.execute_command("REPLICAOF", "127.0.0.1", str(self.server.recipe.port))
-            while replica.info("replication").get("master_link_status") != "up":  # type: ignore[union-attr]
+            while replica.info("replication").get("master_link_status") != "up":
                 if time.monotonic() > until:
                     raise ServiceError("the replica does not follow")
                 time.sleep(0.05)

@@ -93,7 +93,7 @@ class State:
         return made
 
     def quantity(self, aggregation: str) -> Fraction:
-        found = {
+        found: dict[str, Any] = {
             "count": self.events,
             "sum": self.total,
             "max": self.top,
@@ -113,7 +113,8 @@ class Truth:
         self.catalogue = catalogue
         self._rules = Naive(catalogue, [])  # for who pays, and by which plan
         self.counts: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTS, 0))
-        self.consumed = 0
+        self.consumed = self._added_up = 0
+        self._by_day: dict[tuple[str, str], dict[date, State]] = {}
         self._clock: dict[int, datetime] = {}
         self._seen: set[int] = set()
         self._states: dict[str, dict[tuple[Series, datetime], State]] = {one.id: {} for one in catalogue.meters}
@@ -161,12 +162,18 @@ class Truth:
 
     def _days(self, meter: str, account: str, first: date, end: date) -> dict[date, State]:
         """Of each day with usage the state from `first` through that day."""
-        days: dict[date, State] = {}
-        for (series, start), state in self._states[meter].items():
-            if first <= start.date() < end and self._rules.account(series[0]) == account:
-                days[start.date()] = days.get(start.date(), State()).merge(state)
-        through = State()
-        return {day: (through := through.merge(days[day])) for day in sorted(days)}
+        days, through = self._daily().get((meter, account), {}), State()
+        return {day: (through := through.merge(days[day])) for day in sorted(days) if first <= day < end}
+
+    def _daily(self) -> dict[tuple[str, str], dict[date, State]]:
+        """(meter, account) -> the state of each day, kept until there are more events."""
+        if self._added_up != self.consumed:
+            self._added_up, self._by_day = self.consumed, {}
+            for meter, found in self._states.items():
+                for (series, start), state in found.items():
+                    days = self._by_day.setdefault((meter, self._rules.account(series[0])), {})
+                    days[start.date()] = days.get(start.date(), State()).merge(state)
+        return self._by_day
 
     def rated(self) -> tuple[dict[Owed, Decimal], dict[Owed, Decimal]]:
         """Amounts other than zero by row, and quantities of days that no price rates."""

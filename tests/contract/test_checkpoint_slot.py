@@ -70,6 +70,20 @@ def test_a_new_owner_finds_what_the_last_one_wrote(there: Setup) -> None:
     assert slot.load(found).chunks == {"state:0": b"firstsecond", "ids:9:0": b"i" * 32}
 
 
+def test_numbers_are_written_loaded_and_cleared_like_the_rest(there: Setup) -> None:
+    slot = owned(there)
+    numbered = head(8, {0: 5})
+    numbered.manifest.sequences[2] = 7
+    slot.write(Checkpoint(5, numbered, [Write("seq:2", 0, b"numbers")], ["ids:9:0"]))
+    found = there.slot().claim(1)
+    assert found == numbered
+    owner = there.slot()
+    owner.claim(1)
+    assert owner.load(found).chunks == {"state:0": b"first", "seq:2": b"numbers"}
+    owner.clear(found)
+    assert there.names() == {"head"}
+
+
 def test_every_claim_has_its_own_token(there: Setup) -> None:
     one, other = there.slot(), there.slot()
     one.claim(1)
@@ -255,6 +269,29 @@ def test_a_full_server_is_waited_for_and_the_old_head_stays(redis_url: str) -> N
     finally:
         client.config_set("maxmemory", 0)
     slot.verify(5)
+    slot.write(second())
+    slot.verify(8)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("refuse", "take_again"),
+    [
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+    ],
+)
+def test_a_server_that_takes_no_writes_just_now_is_waited_for(redis_url: str, refuse: str, take_again: str) -> None:
+    client = connect(redis_url)
+    slot = RedisSlot(client, "topic", 3)
+    slot.claim(1)
+    slot.write(first())
+    client.execute_command(*refuse.split())
+    try:
+        with pytest.raises(Retryable):
+            slot.write(second())
+    finally:
+        client.execute_command(*take_again.split())
     slot.write(second())
     slot.verify(8)
     client.close()

@@ -20,7 +20,7 @@ from sinks.totals import rated_period, top_accounts
 
 VIEWS = {
     *("usage_partials", "usage_windows", "usage_hourly", "usage_daily", "rated_usage", "spend_daily"),
-    *("ledger_current", "late_events", "dead_letters", "catalogue"),
+    *("ledger_current", "late_events", "dead_letters", "admissions", "catalogue"),
 }
 JANUARY = date(2026, 1, 1)
 
@@ -28,7 +28,7 @@ JANUARY = date(2026, 1, 1)
 @pytest.fixture
 def settings(clickhouse_url: str) -> Iterator[SimpleNamespace]:
     database = f"sink_{random.randrange(10**9)}"
-    settings = SimpleNamespace(url=clickhouse_url, user="default", password="", database=database)
+    settings = SimpleNamespace(url=clickhouse_url, user="default", password="", database=database, timeout_ms=60_000)
     ClickHouseSink(settings).migrate()
     yield settings
     connect(settings).command(f"DROP DATABASE {database} SYNC")
@@ -74,7 +74,8 @@ def rated_row(**changed: Any) -> dict[str, Any]:
 
 def ledger_row(offset: int, late: int = 0) -> dict[str, Any]:
     counts = {"consumed": offset, "accepted": offset - 1, "duplicate": 1, "late": late, "invalid": 0, "unmetered": 0}
-    return {"topic": "topic-id", "partition": 0, "offset": offset, "clock_ms": 1_700_000_000_123, **counts}
+    archive = {"admitted": 0, "lateness_max_ms": 7_200_000, "archived_since_ms": 0}
+    return {"topic": "topic-id", "partition": 0, "offset": offset, "clock_ms": 1_700_000_000_123, **counts, **archive}
 
 
 def letter_row(**changed: Any) -> dict[str, Any]:
@@ -209,7 +210,9 @@ def test_what_no_retry_mends_is_raised_as_it_is(settings: Any) -> None:
 
 
 def test_a_server_that_is_away_is_retryable() -> None:
-    away = SimpleNamespace(url="http://127.0.0.1:1", user="default", password="secret", database="tollstream")
+    away = SimpleNamespace(
+        url="http://127.0.0.1:1", user="default", password="secret", database="tollstream", timeout_ms=1_000
+    )
     with pytest.raises(Retryable) as caught:
         ClickHouseSink(away).insert_ledger(columns(LedgerRows, [ledger_row(1)]))
     assert caught.value.retry_after_ms > 0

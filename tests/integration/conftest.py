@@ -1,6 +1,7 @@
 """A pipeline of its own for each test that asks for one."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -34,3 +35,10 @@ def pipeline(make_pipeline: MakePipeline, kafka: Any) -> Pipeline:
 def one_pipeline(make_pipeline: MakePipeline, services: Mapping[str, str]) -> Pipeline:
     """On one broker, for broken variants, which need not be caught twice."""
     return make_pipeline(services["TOLLSTREAM_KAFKA__BOOTSTRAP"], consume_messages_max=100)
+
+
+@pytest.fixture
+def apache(make_pipeline: MakePipeline, start: Callable[[str, str], str]) -> Pipeline:
+    """On Apache Kafka, or the broker named in the environment."""
+    kind = "named" if os.environ.get("TOLLSTREAM_KAFKA__BOOTSTRAP") else "apache"
+    return make_pipeline(start("kafka", kind), consume_messages_max=100)

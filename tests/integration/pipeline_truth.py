@@ -82,6 +82,7 @@ class Truth:
         self.catalogue = catalogue
         self.ledger = dict.fromkeys(COUNTS, 0)
         self.facts: dict[str, list[Fact]] = defaultdict(list)  # meter id -> accepted events
+        self.late: list[tuple[int, dict[str, Any]]] = []  # partition, event
         self._clock: dict[int, int] = {}
         self._seen: set[tuple[object, ...]] = set()
         for sent in log:
@@ -102,7 +103,11 @@ class Truth:
             return "unmetered"
         lateness = next(one.lateness_ms for one in self.catalogue.events if one.type == event["type"])
         if when < EPOCH + timedelta(milliseconds=clock_ms - lateness):
+            self.late.append((partition, event))
             return "late"
+        return self._counted(partition, event, when, facts)
+
+    def _counted(self, partition: int, event: dict[str, Any], when: datetime, facts: list[tuple[Meter, Fact]]) -> str:
         identity: tuple[object, ...] = (partition, event["source"], event["id"], when)
         if event.get("sequencetype") == "tollstream":
             identity = (partition, event["source"], int(event["sequence"]), when.date())
@@ -112,6 +117,14 @@ class Truth:
         for meter, fact in facts:
             self.facts[meter.id].append(fact)
         return "accepted"
+
+    def admit(self, partition: int, event: dict[str, Any]) -> str:
+        """It comes back: lateness does not apply any more."""
+        when = moment(event)
+        facts = [(meter, fact) for meter in self.catalogue.meters if (fact := self._fact(meter, event, when))]
+        verdict = self._counted(partition, event, when, facts)
+        self.ledger[verdict] += 1
+        return verdict
 
     @staticmethod
     def _fact(meter: Meter, event: dict[str, Any], when: datetime) -> Fact | None:

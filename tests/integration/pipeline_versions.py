@@ -9,7 +9,7 @@ from pipeline import Pipeline
 from sinks.clickhouse import reader
 
 _QUERIES = {
-    "usage": "SELECT (meter, meter_version, subject, dims, window_start, topic, partition, chunk), version"
+    "usage": "SELECT (meter, meter_version, subject, dims, window_start, topic, partition, chunk, admission), version"
     " FROM usage_rows FINAL",
     "rated": "SELECT (account, period_start, segment_start, price, meter, opening, day, part), version"
     " FROM rated_rows FINAL",

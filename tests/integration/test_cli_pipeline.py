@@ -127,6 +127,15 @@ def test_refused_and_late_events_are_found_with_their_reasons(home: Home, truth:
     assert len(home.read("dead-letter", "list", "--limit", "1")) == 1
 
 
+def test_all_of_it_reconciles_with_the_log(home: Home, truth: dict[str, Any]) -> None:
+    found = home.read("reconcile")
+    assert (found["equal"], found["differences"], found["unchecked"]) == (True, [], [])
+    assert found["compared"]["letters"] == truth["ledger"]["late"] + truth["ledger"]["invalid"]
+    assert "round 2: 0 messages" in home.type("reconcile", "--follow", "--rounds", "2", "--interval", "0.1")[1]
+    standings = home.read("recover", "show")
+    assert {one["redis"] == one["ledger"] == one["acknowledged"] for one in standings} == {True}
+
+
 def test_the_published_catalogue_is_shown_and_stays_when_nothing_differs(home: Home, truth: dict[str, Any]) -> None:
     found = home.read("catalogue", "show")
     assert (found["generation"], len(found["meters"]), len(found["accounts"])) == (1, 4, 36)

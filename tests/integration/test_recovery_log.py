@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewPartitions
-from conftest import MakePipeline
 from pipeline import PARTITIONS, Pipeline, wait_for
 from pipeline_traffic import BASE, DAY, Traffic, check_usage, ms
 from pipeline_truth import Sent, Truth, single
@@ -17,12 +15,7 @@ from processors.supervise import WorkersFailedError
 from sinks.queries import dead_letters
 from sinks.topics import admin, partition_count, topic_id
 
-
-@pytest.fixture
-def apache(make_pipeline: MakePipeline, kafka: Any) -> Pipeline:
-    if kafka.kind == "embedded":
-        pytest.skip("recovery is tested on Apache Kafka")
-    return make_pipeline(kafka.bootstrap, consume_messages_max=100)
+pytestmark = pytest.mark.apache
 
 
 @contextmanager

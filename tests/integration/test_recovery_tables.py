@@ -4,7 +4,6 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from conftest import MakePipeline
 from pipeline import Pipeline
 from pipeline_traffic import BASE, DAY, Traffic, check
 
@@ -12,14 +11,8 @@ from processors.republish import republish
 from reconcile.check import Check
 from sinks.clickhouse import ClickHouseSink
 
+pytestmark = pytest.mark.apache
 TABLES = ("usage_rows", "rated_rows", "ledger_rows", "late_event_rows", "dead_letter_rows")
-
-
-@pytest.fixture
-def apache(make_pipeline: MakePipeline, kafka: Any) -> Pipeline:
-    if kafka.kind == "embedded":
-        pytest.skip("recovery is tested on Apache Kafka")
-    return make_pipeline(kafka.bootstrap, consume_messages_max=100)
 
 
 def differences(pipeline: Pipeline) -> list[Any]:

@@ -79,7 +79,7 @@ def check_shuffled(sink: ClickHouseSink, client: Client, seed: int) -> None:
 @pytest.fixture
 def settings(clickhouse_url: str) -> Iterator[SimpleNamespace]:
     database = f"views_{random.randrange(10**9)}"
-    settings = SimpleNamespace(url=clickhouse_url, user="default", password="", database=database)
+    settings = SimpleNamespace(url=clickhouse_url, user="default", password="", database=database, timeout_ms=60_000)
     yield settings
     connect(settings).command(f"DROP DATABASE {database} SYNC")
 

@@ -26,7 +26,7 @@ METERS = {  # meter -> its versions' (aggregation, precision, window)
     "moody": [("sum", 1, HOUR_MS), ("max", 1, HOUR_MS)],
 }
 Row = dict[str, Any]
-KEY = ("meter", "meter_version", "subject", "dims", "window_start_ms", "topic", "partition", "chunk")
+KEY = ("meter", "meter_version", "subject", "dims", "window_start_ms", "topic", "partition", "chunk", "admission")
 
 
 def version(row: Row) -> int:
@@ -72,6 +72,7 @@ def history(seed: int) -> list[Row]:
             "latest_value": draw.randrange(-(10**18), 10**18),
             "members": [],
         }
+        row["admission"] = 7 if row["latest_id_lo"] % 4 == 0 else 0
         if aggregation == "unique":
             row["members"] = draw.sample([2**128 - 1, *range(40)], draw.randrange(9))
             row["events"] = row["events"] if row["chunk"] == 0 else 0

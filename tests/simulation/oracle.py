@@ -62,7 +62,7 @@ class Oracle:
         self.newest: dict[tuple[str, int], int] = {}  # (source, day) -> time of its newest numbered event, in ms
         self.states: dict[Key, State] = {}
         self.history: dict[Key, dict[int, State]] = {}  # by offset of the last message folded in
-        self.ledger: Counter[str] = Counter(consumed=0, **dict.fromkeys(VERDICTS, 0))
+        self.ledger: Counter[str] = Counter(consumed=0, admitted=0, **dict.fromkeys(VERDICTS, 0))
         self.ledgers: dict[int, dict[str, int]] = {0: dict(self.ledger)}  # by next offset
         self.letters: dict[tuple[int, int], str] = {}  # (offset, index) -> verdict
 

@@ -12,7 +12,7 @@ import numpy as np
 from config.catalogue import Catalogue
 from processors.outputs import WindowRow
 from sinks.errors import Retryable
-from sinks.rows import LedgerRows, LetterRows, RatedRows, UsageRows
+from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
 from sinks.superseded import RatedKey
 from tests.simulation.scheduling import Killed, Process
 
@@ -44,6 +44,9 @@ class Tables:
     def __init__(self) -> None:
         self.usage, self.ledger, self.rated = VersionedTable(), VersionedTable(), VersionedTable()
         self.late, self.dead = VersionedTable(), VersionedTable()
+        self.identities: set[tuple[str, int, int, bytes]] = set()  # topic, partition, hour, identity
+        self.numbers: set[tuple[str, int, int, bytes, int, int]] = set()  # ... day, source, first, last
+        self.admissions = VersionedTable()
 
 
 class SimSink:
@@ -62,6 +65,22 @@ class SimSink:
                 lambda row=row: table.insert((row["topic"], row["partition"]), row["offset"], row)
                 for row in as_rows(rows)
             ]
+        )
+
+    def insert_identities(self, rows: IdentityRows) -> None:
+        place, held = (rows.topic, rows.partition, rows.hour), self._world.tables.identities
+        self._insert([lambda one=one: held.add((*place, one.tobytes())) for one in rows.identity])
+
+    def insert_numbers(self, rows: NumberRows) -> None:
+        place, held = (rows.topic, rows.partition, rows.day), self._world.tables.numbers
+        intervals = zip(rows.source, rows.first, rows.last, strict=True)
+        self._insert([lambda one=one: held.add((*place, one[0].tobytes(), *map(int, one[1:]))) for one in intervals])
+
+    def insert_admissions(self, rows: AdmissionRows) -> None:
+        table = self._world.tables.admissions
+        place = ("topic", "partition", "offset", "index")
+        self._insert(
+            [lambda row=row: table.insert(tuple(row[name] for name in place), 0, row) for row in as_rows(rows)]
         )
 
     def insert_late(self, rows: LetterRows) -> None:
@@ -137,12 +156,16 @@ def as_rows(columns: Any, without: tuple[str, ...] = ()) -> list[dict[str, Any]]
 def window_rows(columns: UsageRows, catalogue: Catalogue) -> list[WindowRow]:
     """What usage_columns was given: the analysts' rows as partials again."""
     meters = {(meter.id, meter.version): meter for meter in catalogue.meters}
-    members = columns.members or [()] * len(columns.meter)
+    none = [()] * len(columns.meter)
+    plain = as_rows(columns, without=("members", "samples"))
     found = []
-    for row, held in zip(as_rows(columns, without=("members", "samples")), members, strict=True):
+    for row, members, samples in zip(plain, columns.members or none, columns.samples or none, strict=True):
         meter = meters[(row["meter"], row["meter_version"])]
+        held = samples if meter.aggregation == "gauge" else members
         dims = json.loads(row["dims"])
-        value = {"min": row["min"], "max": row["max"], "latest": row["latest_value"]}.get(meter.aggregation, 0)
+        value = {"min": row["min"], "max": row["max"], "latest": row["latest_value"], "gauge": row["latest_value"]}.get(
+            meter.aggregation, 0
+        )
         found.append(
             WindowRow(
                 *(row["meter"], row["meter_version"], row["subject"], [dims[path] for path in meter.dimensions]),

@@ -129,10 +129,12 @@ def test_an_unknown_meter_without_usage_is_told_with_those_that_there_are(
 def test_the_ledger_has_the_shape_that_scripts_rely_on(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
     answer(sinks.queries, "ledger", ledger_of((2, 2), (3, 3)))
     found = run_json(capsys, "ledger")
-    counts = {"accepted": 5, "duplicate": 0, "late": 0, "invalid": 0, "unmetered": 0}
+    counts = {"accepted": 5, "duplicate": 0, "late": 0, "invalid": 0, "unmetered": 0, "admitted": 0}
+    waiting = {"waiting_late": 0, "waiting_refused": 0}
     assert {name: value for name, value in found.items() if name != "partitions"} == {
         "consumed": 5,
         **counts,
+        **waiting,
         "balanced": True,
     }
     assert [partition["consumed"] for partition in found["partitions"]] == [2, 3]
@@ -153,7 +155,7 @@ def test_letters_keep_their_exact_bytes(
     command: str, query: str, answer: Answer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     letter = Letter("id", 1, 2, 0, "json: cannot be parsed; send one", b"\xff\x1b[31m", HOUR, "", "")
-    answer(sinks.queries, query, lambda client, limit: [letter] * limit)
+    answer(sinks.queries, query, lambda client, limit, chosen: [letter] * limit)
     found = run_json(capsys, command, "list", "--limit", "2")
     assert [one["raw_base64"] for one in found] == ["/xtbMzFt"] * 2
     assert (found[0]["raw"], found[0]["index"]) == ("\ufffd\x1b[31m", 0)

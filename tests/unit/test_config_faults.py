@@ -161,6 +161,10 @@ CASES: Iterable[tuple[str, str]] = [
     (tiers('up_to = "0"', ""), "plan[0].price[0].tiers[0].up_to: must be above 0"),
     (tiers("up_to = 5.5", ""), "plan[0].price[0].tiers[0].up_to: is a TOML float"),
     ('default_plan = "por"\n' + PLAN, 'default_plan: no [[plan]] has the id "por"; did you mean "pro"?'),
+    (
+        'default_plan = "pro"\n' + PLAN + "from = 2026-01-01T05:00:00Z",
+        "plan[0].from: must be midnight UTC, since the default plan is priced by days",
+    ),
     # accounts and contracts
     (ACCOUNT + ACCOUNT, 'account[1].id: "acme" is already at a.toml: account[0] with the same `from`'),
     (

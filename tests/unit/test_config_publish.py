@@ -88,7 +88,7 @@ def test_a_catalogue_survives_its_records(catalogue: Catalogue) -> None:
     assert len({key for key, _ in records}) == len(records)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(catalogues, catalogues, catalogues, st.data())
 def test_a_publish_cut_short_changes_nothing_and_the_next_one_stands(
     first: Catalogue, cut: Catalogue, repeated: Catalogue, data: st.DataObject

@@ -132,13 +132,16 @@ def test_an_uncommitted_checkpoint_is_made_again_the_same() -> None:
     assert (after.writes, after.deletes, after.expected) == ([], [], first.head.offset)
 
 
-def test_a_closed_hour_is_deleted_with_all_its_pieces() -> None:
+def test_an_archived_hour_is_deleted_with_all_its_pieces() -> None:
     state = empty()
     recorder = Recorder(state, 1_000)
     digests = np.arange(14, dtype=np.uint64).reshape(-1, 2)
     state.identities.add(np.zeros(7, np.int64), digests)
     recorder.commit(recorder.checkpoint(0, 1))
     state.identities.close(2**62)
+    recorder.commit(recorder.checkpoint(0, 1))
+    assert recorder.manifest.hours == {0: 112}, "it waits for the archive"
+    state.identities.closed = {}
     assert recorder.checkpoint(0, 1).deletes == ["ids:0:0", "ids:0:1", "ids:0:2"]
 
 

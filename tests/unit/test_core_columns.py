@@ -73,7 +73,7 @@ def test_letters_keep_their_bytes_and_say_what_they_can() -> None:
 
 
 def test_a_ledger_row_is_of_its_checkpoint() -> None:
-    counts = {"consumed": 15, "accepted": 1, "duplicate": 2, "late": 3, "invalid": 4, "unmetered": 5}
+    counts = {"consumed": 15, "accepted": 1, "duplicate": 2, "late": 3, "invalid": 4, "unmetered": 5, "admitted": 1}
     columns = ledger_columns([Released(2, b"token", 77, [], 123, counts)], "T")
     assert {name: getattr(columns, name) for name in counts} == {name: [count] for name, count in counts.items()}
     assert (columns.topic, columns.partition, columns.offset, columns.clock_ms) == (["T"], [2], [77], [123])

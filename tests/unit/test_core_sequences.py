@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.sequences import DAY_US, NUMBER_MAX, Numbered, SequenceDay, Sequences, identities
+from processors.sequences import DAY_US, NUMBER_MAX, Numbered, Sequences, identities
 
 SOURCES = np.array([[1, 2], [3, 4], [2**64 - 1, 0]], np.uint64)
 Event = tuple[int, int, int]  # source, number, time in microseconds
@@ -98,6 +98,29 @@ def test_a_number_is_new_once_whatever_the_order_the_gaps_and_the_batches(interv
     assert strays > 1_000
 
 
+def test_intervals_without_holes_and_strays_are_the_same_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the archive of a closed day holds."""
+    monkeypatch.setattr("processors.sequences._PIECE", 3)
+    for seed in range(30):
+        rng = random.Random(seed)
+        ours, seen = Sequences(2), set()
+        for batch in cut(rng, [(rng.randrange(3), min(number, 200), 0) for _, number, _ in traffic(rng, 200)]):
+            ours.add(numbered(batch))
+            seen |= {event[:2] for event in batch}
+        day = ours.days[0]
+        places = {tuple(source): place for place, source in enumerate(SOURCES.tolist())}
+        exact = {
+            (places[tuple(source)], number)
+            for source, first, last in zip(*(column.tolist() for column in day.exact_intervals()), strict=True)
+            for number in range(first, last + 1)
+        }
+        strays = set(map(tuple, day.strays.keys.tolist()))
+        for source in range(3):
+            digests = identities(np.repeat(SOURCES[[source]], 201, axis=0), np.arange(201))
+            members = {(source, number) for number, one in enumerate(digests.tolist()) if tuple(one) in strays}
+            assert {one for one in exact | members if one[0] == source} == {one for one in seen if one[0] == source}
+
+
 NUMBER = st.integers(0, 30) | st.integers(NUMBER_MAX - 3, NUMBER_MAX)
 BATCHES = st.lists(st.lists(st.tuples(st.integers(0, 2), NUMBER, st.integers(0, 9_000)), max_size=30), max_size=8)
 
@@ -123,30 +146,25 @@ def test_i2_catches_a_high_water_mark() -> None:
         check(HighMark(4), Naive(), [[(0, 5, 0)], [(0, 3, 0)]])
 
 
-class Forgetful(SequenceDay):
+Intervals = list[tuple[int, int]]
+Fewer = tuple[Intervals, int, Intervals]
+
+
+def forgetting(intervals: Intervals, excess: int) -> Fewer:
     """The broken variant: what is one interval too many is forgotten."""
-
-    def _shrink(self, slot: int, intervals: list[tuple[int, int]]) -> None:
-        del intervals[0]
+    return intervals[excess:], 0, []
 
 
-def test_i2_catches_an_interval_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processors.sequences.SequenceDay", Forgetful)
+def swallowing(intervals: Intervals, excess: int) -> Fewer:
+    """The broken variant: intervals become one, and what is missing between them counts as seen."""
+    return [(intervals[0][0], intervals[-1][1])], 0, []
+
+
+@pytest.mark.parametrize(("broken", "last"), [(forgetting, 1), (swallowing, 2)])
+def test_i2_catches_intervals_that_are_lost(broken: Any, last: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.sequences.fewer", broken)
     with pytest.raises(AssertionError):
-        check(Sequences(1), Naive(), [[(0, 1, 0)], [(0, 9, 0)], [(0, 1, 0)]])
-
-
-class Swallowing(SequenceDay):
-    """The broken variant: two intervals become one, and what is missing between them counts as seen."""
-
-    def _shrink(self, slot: int, intervals: list[tuple[int, int]]) -> None:
-        intervals[:2] = [(intervals[0][0], intervals[1][1])]
-
-
-def test_i2_catches_a_gap_that_is_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processors.sequences.SequenceDay", Swallowing)
-    with pytest.raises(AssertionError):
-        check(Sequences(1), Naive(), [[(0, 1, 0)], [(0, 3, 0)], [(0, 2, 0)]])
+        check(Sequences(1), Naive(), [[(0, 1, 0)], [(0, 9, 0)], [(0, last, 0)]])
 
 
 def test_a_counter_that_began_anew_is_told_from_repeats() -> None:

@@ -1,11 +1,13 @@
 """What holds for every price, whatever its kernel and its terms."""
 
 import random
+from collections.abc import Callable
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +25,7 @@ from rating.prices import (
     Package,
     PerUnit,
     Price,
+    Rollup,
     Tier,
     Volume,
     explain,
@@ -43,6 +46,7 @@ from tests.unit.rating_strategies import (
     totals,
 )
 from tests.unit.rating_usage import NOVEMBER
+from tests.unit.rating_usage import used as window
 
 
 def exact(values: list[Decimal]) -> Fraction:
@@ -191,3 +195,39 @@ def test_a_pool_given_back_by_usage_adds_up(used: list[Total], owed: Decimal) ->
     by = shares(price, used, NOVEMBER)
     if by:
         assert sum(allocated(owed, "USD", by).values(), Decimal(0)) == owed
+
+
+# Broken variants: each is a mistake that is easy to make, and adding up catches it.
+
+
+def assert_adds_up(rows: list[Decimal], price: Price, used: list[Total]) -> None:
+    assert exact(rows) == Fraction(price_usage(price, used, NOVEMBER).amount)
+
+
+def each_window_by_itself(price: Price, used: list[Total]) -> list[Decimal]:
+    return [price_usage(price, [total], NOVEMBER).amount for total in used]
+
+
+def days_alone(price: Price, used: list[Total]) -> list[Decimal]:
+    return [row.amount for row, _ in usage_days(price, used, NOVEMBER, ALL_DAYS)][1:]
+
+
+def days_that_changed_alone(price: Price, used: list[Total]) -> list[Decimal]:
+    changed = [day for place, day in enumerate(ALL_DAYS) if place < 2]
+    return [row.amount for row, _ in usage_days(price, used, NOVEMBER, changed)]
+
+
+@pytest.mark.parametrize(
+    ("broken", "price"),
+    [
+        (each_window_by_itself, PerUnit("p", "m", "1", convert=Convert(20, "up"))),
+        (each_window_by_itself, PerUnit("p", "m", "1", free_quantity=3)),
+        (days_alone, PerUnit("p", "m", "1", minimum_amount=100)),
+        (days_that_changed_alone, PerUnit("p", "m", "1", rollup=Rollup("1d", "mean", missing="carry"))),
+    ],
+)
+def test_adding_up_catches_a_broken_rating(broken: Callable[[Price, list[Total]], list[Decimal]], price: Price) -> None:
+    used = [window("m", 8, day=0), window("m", 9, day=1)]
+    assert_adds_up([row.amount for row, _ in usage_days(price, used, NOVEMBER, ALL_DAYS)], price, used)
+    with pytest.raises(AssertionError):
+        assert_adds_up(broken(price, used), price, used)

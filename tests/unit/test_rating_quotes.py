@@ -132,6 +132,17 @@ def test_a_condition_looks_at_the_quoted_quantity_and_at_the_context() -> None:
         quote(HITS, 1000)
 
 
+@pytest.mark.parametrize(
+    ("bound", "met"),
+    [("at_least", (False, True, True)), ("above", (False, False, True)), ("at_most", (True, True, False)),
+     ("below", (True, False, False))],
+)  # fmt: skip
+def test_a_bound_is_reached_or_passed(bound: str, met: tuple[bool, ...]) -> None:
+    discount = {"percent": 100, "when": {"meter": "quantity", bound: 10}}
+    price = {"model": "per_unit", "unit_amount": 1, "discount": discount}
+    assert tuple(quote(price, quantity).amount == 0 for quantity in ("9.999", 10, "10.001")) == met
+
+
 def test_the_quoted_quantity_takes_the_place_of_that_of_a_recurring_price() -> None:
     unit = {"model": "per_unit", "unit_amount": 12}
     seats = {"model": "recurring", "quantity": 5, "price": unit, "minimum_amount": 30}
@@ -154,6 +165,15 @@ def test_money_in_one_currency_is_not_quoted_in_another() -> None:
         ({"model": "per_unit", "unit_amount": 0.1}, r"got `float` - at `\$.unit_amount`"),
         ({"model": "per_unit", "unit_amount": 1, "unit": 1}, "unknown field `unit`"),
         ({"model": "graduated", "tiers": [{"up_to": 1, "unit_amount": 1}]}, r"tiers\[0\].up_to: must be left out"),
+        ({"model": "recurring", "quantity": 1, "price": 3}, r"Expected `object`, got `int` - at `\$.price`"),
+        (
+            {
+                "model": "recurring",
+                "quantity": 1,
+                "price": {"model": "per_unit", "unit_amount": 1, "rollup": {"every": "1d", "over": "sum"}},
+            },
+            "price: is of a fixed quantity",
+        ),
         ({"model": "matrix", "dimensions": ["x"], "cell": [1]}, r"Expected `object`, got `int` - at `\$.cell\[0\]`"),
     ],
 )

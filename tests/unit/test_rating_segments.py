@@ -136,13 +136,14 @@ def test_add_ons_and_overrides_are_in_the_plan_of_a_segment() -> None:
         ({"to": datetime(2026, 11, 9, tzinfo=UTC), "proration": "day"}, (1, 8), "is prorated"),
     ],
 )
-def test_what_days_in_utc_cannot_express_is_unrated_with_the_reason(
+def test_what_days_in_utc_cannot_express_is_left_to_the_contract_and_says_why(
     terms: dict[str, Any], days: tuple[int, int], reason: str
 ) -> None:
     agreed = Contract("acme", "pro", datetime(2026, 1, 1, tzinfo=UTC), **terms)
     found, *after = Tariff("free", (FREE, PRO_1), (agreed,)).segments("acme", NOVEMBER)
     assert (found.plan, found.start.day, (found.end - timedelta(days=1)).day) == (None, *days)
-    assert reason in found.reason and found.reason.endswith("see its preview")
+    assert reason in found.reason
+    assert found.contract is agreed
     assert all(segment.plan == FREE for segment in after)
 
 

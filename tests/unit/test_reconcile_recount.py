@@ -51,7 +51,7 @@ def recounted(messages: Messages, limits: Limits, catalogue: Catalogue) -> Recou
 def check_agreement(messages: Messages, limits: Limits = TIGHT, catalogue: Catalogue = CATALOGUE) -> Recount:
     state, letters = processed(messages, limits, catalogue)
     recount = recounted(messages, limits, catalogue)
-    assert recount.ledger == msgspec.structs.asdict(state.ledger)
+    assert recount.ledger | {"admitted": 0} == msgspec.structs.asdict(state.ledger)
     assert (recount.clock_ms, recount.offset) == (state.clock_ms, state.offset)
     held = Held(Recorder(state, 2**26).checkpoint(0, 0).head, state)
     assert {hour: ids for hour, ids in recount.hours.items() if ids} == held.hours()

@@ -15,6 +15,7 @@ CREATE OR REPLACE VIEW {database}.usage_partials
     topic String COMMENT 'Id of the events topic',
     partition Int32 COMMENT 'Partition of the events topic',
     chunk UInt32 COMMENT 'Part number of a unique state',
+    admission UInt64 COMMENT 'Offset of the admission record + 1, whose events are a row of their own; 0 for events that came in time',
     events UInt64 COMMENT 'Events folded in',
     sum_12 Int256 COMMENT 'Sum, in 10^-12 of the meter''s unit',
     min_12 Int256 COMMENT 'Smallest value, in 10^-12 of the meter''s unit; meaningless where events = 0',
@@ -25,7 +26,7 @@ CREATE OR REPLACE VIEW {database}.usage_partials
     readings Array(Tuple(time_us Int64, id UInt128, value_12 Int256)) COMMENT 'What a gauge was read at: microseconds since 1970, identity, value in 10^-12 of the meter''s unit'
 )
 AS SELECT
-    meter, meter_version, aggregation, subject, account, dims, window_start, window_end, topic, partition, chunk, events,
+    meter, meter_version, aggregation, subject, account, dims, window_start, window_end, topic, partition, chunk, admission, events,
     (toInt256(sum_hi) * 4294967296 + sum_lo) * intExp10(12 - precision) AS sum_12,
     toInt256(min) * intExp10(12 - precision) AS min_12,
     toInt256(max) * intExp10(12 - precision) AS max_12,
@@ -34,7 +35,7 @@ AS SELECT
     members,
     arrayMap(one -> (one.time_us, one.id, toInt256(one.value) * intExp10(12 - precision)), samples) AS readings
 FROM {database}.usage_rows FINAL
-COMMENT 'Grain and key: meter, meter_version, subject, dims, window_start, topic, partition, chunk. States to merge, at one scale; for quantities take usage_windows, usage_hourly or usage_daily';
+COMMENT 'Grain and key: meter, meter_version, subject, dims, window_start, topic, partition, chunk, admission. States to merge, at one scale; for quantities take usage_windows, usage_hourly or usage_daily';
 
 CREATE OR REPLACE VIEW {database}.usage_windows
 (
@@ -188,13 +189,21 @@ CREATE OR REPLACE VIEW {database}.ledger_current
     late UInt64 COMMENT 'Events that came too late, see late_events',
     invalid UInt64 COMMENT 'Events refused, see dead_letters',
     unmetered UInt64 COMMENT 'Events that no meter takes',
+    admitted UInt64 COMMENT 'Of the accepted events, those that came late or were refused first, and were admitted by command',
     balanced UInt8 COMMENT '1 if consumed = accepted + duplicate + late + invalid + unmetered',
-    clock DateTime64(3, 'UTC') COMMENT 'Highest record timestamp seen'
+    clock DateTime64(3, 'UTC') COMMENT 'Highest record timestamp seen',
+    lateness_max_ms UInt64 COMMENT 'Hours of event time that end at or before clock - this are closed, and archived',
+    archived_since DateTime64(3, 'UTC') COMMENT 'Of hours that begin before this the archive may lack identities'
 )
 AS SELECT
-    topic, partition, offset, consumed, accepted, duplicate, late, invalid, unmetered,
-    consumed = accepted + duplicate + late + invalid + unmetered AS balanced, clock
-FROM {database}.ledger_rows FINAL
+    l.topic AS topic, l.partition AS partition, offset, consumed, accepted, duplicate, late, invalid, unmetered, admitted,
+    consumed = accepted + duplicate + late + invalid + unmetered AS balanced, clock, lateness_max_ms,
+    greatest(l.archived_since, g.before) AS archived_since
+FROM {database}.ledger_rows AS l FINAL
+LEFT JOIN
+(
+    SELECT topic, partition, max(r.before) AS before FROM {database}.archive_gap_rows AS r GROUP BY topic, partition
+) AS g ON l.topic = g.topic AND l.partition = g.partition
 COMMENT 'Where every event went: counts of events since the start of the topic. Grain and key: topic, partition';
 
 CREATE OR REPLACE VIEW {database}.late_events
@@ -207,11 +216,25 @@ CREATE OR REPLACE VIEW {database}.late_events
     raw String COMMENT 'The event''s original bytes; may be no valid UTF-8',
     record_timestamp DateTime64(3, 'UTC') COMMENT 'Timestamp of the Kafka record',
     type String COMMENT 'Event type, empty if unreadable',
-    subject String COMMENT 'Subject, empty if unreadable'
+    subject String COMMENT 'Subject, empty if unreadable',
+    status String COMMENT 'waiting, or what it came to once it was admitted by command: admitted duplicate unmetered',
+    last_reason String COMMENT 'Why the last try to admit it left it waiting; empty without a try'
 )
-AS SELECT topic, partition, offset, event_index, reason, raw, record_timestamp, type, subject
-FROM {database}.late_event_rows FINAL
-COMMENT 'Events that came too late. Grain and key: topic, partition, offset, event_index';
+AS SELECT
+    l.topic AS topic, l.partition AS partition, l.offset AS offset, l.event_index AS event_index, l.reason AS reason, raw,
+    record_timestamp, type, subject,
+    multiIf(has(a.verdicts, 'accepted'), 'admitted', has(a.verdicts, 'duplicate'), 'duplicate',
+        has(a.verdicts, 'unmetered'), 'unmetered', 'waiting') AS status,
+    if(status = 'waiting', a.reason, '') AS last_reason
+FROM {database}.late_event_rows AS l FINAL
+LEFT JOIN
+(
+    SELECT letter_topic, letter_partition, letter_offset, letter_index,
+        groupUniqArray(toString(verdict)) AS verdicts, argMax(r.reason, r.offset) AS reason
+    FROM {database}.admission_rows AS r
+    GROUP BY letter_topic, letter_partition, letter_offset, letter_index
+) AS a ON l.topic = a.letter_topic AND l.partition = a.letter_partition AND l.offset = a.letter_offset AND l.event_index = a.letter_index
+COMMENT 'Events that came too late, and whether they came back. Grain and key: topic, partition, offset, event_index';
 
 CREATE OR REPLACE VIEW {database}.dead_letters
 (
@@ -223,11 +246,45 @@ CREATE OR REPLACE VIEW {database}.dead_letters
     raw String COMMENT 'The event''s original bytes; may be no valid UTF-8',
     record_timestamp DateTime64(3, 'UTC') COMMENT 'Timestamp of the Kafka record',
     type String COMMENT 'Event type, empty if unreadable',
-    subject String COMMENT 'Subject, empty if unreadable'
+    subject String COMMENT 'Subject, empty if unreadable',
+    status String COMMENT 'waiting, or what it came to once it was admitted by command: admitted duplicate unmetered',
+    last_reason String COMMENT 'Why the last try to admit it left it waiting; empty without a try'
 )
-AS SELECT topic, partition, offset, event_index, reason, raw, record_timestamp, type, subject
-FROM {database}.dead_letter_rows FINAL
-COMMENT 'Events that were refused. Grain and key: topic, partition, offset, event_index';
+AS SELECT
+    l.topic AS topic, l.partition AS partition, l.offset AS offset, l.event_index AS event_index, l.reason AS reason, raw,
+    record_timestamp, type, subject,
+    multiIf(has(a.verdicts, 'accepted'), 'admitted', has(a.verdicts, 'duplicate'), 'duplicate',
+        has(a.verdicts, 'unmetered'), 'unmetered', 'waiting') AS status,
+    if(status = 'waiting', a.reason, '') AS last_reason
+FROM {database}.dead_letter_rows AS l FINAL
+LEFT JOIN
+(
+    SELECT letter_topic, letter_partition, letter_offset, letter_index,
+        groupUniqArray(toString(verdict)) AS verdicts, argMax(r.reason, r.offset) AS reason
+    FROM {database}.admission_rows AS r
+    GROUP BY letter_topic, letter_partition, letter_offset, letter_index
+) AS a ON l.topic = a.letter_topic AND l.partition = a.letter_partition AND l.offset = a.letter_offset AND l.event_index = a.letter_index
+COMMENT 'Events that were refused, and whether they came back. Grain and key: topic, partition, offset, event_index';
+
+CREATE OR REPLACE VIEW {database}.admissions
+(
+    topic String COMMENT 'Id of the events topic',
+    partition Int32 COMMENT 'Partition of the events topic',
+    offset UInt64 COMMENT 'Offset of the admission record',
+    event_index UInt32 COMMENT 'Place of the event in the admission record',
+    letter_topic String COMMENT 'Topic id of the message that the event came in first',
+    letter_partition Int32 COMMENT 'Partition of that message',
+    letter_offset UInt64 COMMENT 'Offset of that message',
+    letter_index UInt32 COMMENT 'Place of the event in that message',
+    verdict String COMMENT 'accepted duplicate late invalid unmetered',
+    reason String COMMENT 'Why it is late or invalid: stable code, then what to do',
+    identity UInt128 COMMENT 'Digest of source, id and time of the event; 0 where it was not looked at',
+    clock DateTime64(3, 'UTC') COMMENT 'The partition''s clock then'
+)
+AS SELECT topic, partition, offset, event_index, letter_topic, letter_partition, letter_offset, letter_index, verdict, reason,
+    identity, clock
+FROM {database}.admission_rows FINAL
+COMMENT 'Late and refused events that were admitted by command, and what became of them. Grain and key: topic, partition, offset, event_index';
 
 CREATE OR REPLACE VIEW {database}.catalogue
 (
