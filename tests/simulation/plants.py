@@ -224,7 +224,7 @@ def no_manifest() -> Patch:
         segments = {n: length for n, length in manifest.segments.items() if f"state:{n}" in kept}
         hours = {h: sum(len(d) for n, d in kept.items() if n.startswith(f"ids:{h}:")) for h in manifest.hours}
         pieces = {h: n for h, n in hours.items() if n == manifest.hours[h]}
-        snapshot.head.manifest = checkpoint.Manifest(segments, pieces)
+        snapshot.head.manifest = checkpoint.Manifest(segments, pieces, sums=manifest.sums)
         whole(state, snapshot)
 
     return mock.patch("processors.owner.load", load)
