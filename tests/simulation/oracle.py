@@ -41,15 +41,24 @@ class Message(NamedTuple):
 Key = tuple[str, int, str, tuple[str, ...], int]  # meter, version, subject, dimensions, window start
 
 
+class Sample(NamedTuple):
+    """What a gauge said."""
+
+    time_us: int
+    identity: tuple[object, ...]
+    value: Decimal
+
+
 class State(NamedTuple):
-    """An absolute state after some message. `members` are (value, offset of its first event), in order of arrival."""
+    """An absolute state after some message. `members` are (value, offset of its first event), in order of arrival; the
+    values of a gauge are samples."""
 
     events: int = 0
     sum: Decimal = Decimal(0)
     lowest: Decimal | None = None
     highest: Decimal | None = None
     latest: tuple[int, Decimal] | None = None
-    members: tuple[tuple[str, int], ...] = ()
+    members: tuple[tuple[Any, int], ...] = ()
 
 
 class Oracle:
@@ -65,6 +74,9 @@ class Oracle:
         self.ledger: Counter[str] = Counter(consumed=0, admitted=0, **dict.fromkeys(VERDICTS, 0))
         self.ledgers: dict[int, dict[str, int]] = {0: dict(self.ledger)}  # by next offset
         self.letters: dict[tuple[int, int], str] = {}  # (offset, index) -> verdict
+        # What stands for an event's identity in rows, as the first of them said, and which one a digest stands for.
+        self.digests: dict[tuple[object, ...], tuple[int, ...]] = {}
+        self.named: dict[tuple[int, ...], tuple[object, ...]] = {}
 
     def fold(self, messages: Iterable[Message]) -> Oracle:
         for message in messages:
@@ -95,10 +107,8 @@ class Oracle:
         keys = [self._key(meter, fact) for meter in takers]
         if any(self._over(meter, key, fact) for meter, key in zip(takers, keys, strict=True)):
             return "invalid"
-        identity: tuple[object, ...] = (fact.source, fact.id, fact.time_us)
+        identity = identity_of(fact)
         source_day, time_ms = (fact.source, fact.time_us // 86_400_000_000), fact.time_us // 1000
-        if fact.sequence is not None:
-            identity = (*source_day, "number", fact.sequence)
         if identity in self.seen:  # nothing that repeats an event is newer than all events of its source
             newer = fact.sequence is not None and time_ms > self.newest[source_day]
             return "invalid" if newer else "duplicate"
@@ -128,7 +138,10 @@ class Oracle:
             held = sum((k[0], k[1], k[2], k[4]) == place for k in self.states)
             return held >= self.limits.dimension_sets_max
         members = self.states[key].members
-        new = meter.aggregation == "unique" and fact.data[meter.value] not in [one for one, _ in members]
+        if meter.aggregation == "gauge":
+            new = identity_of(fact) not in [one.identity for one, _ in members]
+        else:
+            new = meter.aggregation == "unique" and fact.data[meter.value] not in [one for one, _ in members]
         return new and len(members) >= self.limits.unique_max
 
     @staticmethod
@@ -141,12 +154,21 @@ class Oracle:
             known = value in [one for one, _ in state.members]
             return state if known else state._replace(members=(*state.members, (value, offset)))
         latest = (fact.time_us, value)
+        if meter.aggregation == "gauge":
+            state = state._replace(members=(*state.members, (Sample(fact.time_us, identity_of(fact), value), offset)))
         return state._replace(
             sum=state.sum + value,
             lowest=value if state.lowest is None else min(state.lowest, value),
             highest=value if state.highest is None else max(state.highest, value),
             latest=latest if state.latest is None else max(state.latest, latest),
         )
+
+
+def identity_of(fact: Fact) -> tuple[object, ...]:
+    """What an event is known by: its number within its day, or else its id and its time."""
+    if fact.sequence is not None:
+        return (fact.source, fact.time_us // 86_400_000_000, "number", fact.sequence)
+    return (fact.source, fact.id, fact.time_us)
 
 
 def quantity(aggregation: str, states: Iterable[State]) -> Decimal | Fraction:

@@ -21,7 +21,7 @@ from rating.invoices import MeterTotal, SegmentUsage, preview
 from rating.numbers import shown
 from rating.periods import month_of
 from tests.simulation.logs import SKEW_MS, batch_of
-from tests.simulation.oracle import VERDICTS, Oracle, State, quantity, rated
+from tests.simulation.oracle import VERDICTS, Oracle, Sample, State, quantity, rated
 
 _ROW = msgspec.msgpack.Decoder(WindowRow)
 _LETTER = msgspec.json.Decoder(Letter)
@@ -39,8 +39,11 @@ def row_faults(oracle: Oracle, row: WindowRow) -> list[str]:
         members = oracle.history.get(key, {}).get(last, State()).members
         size = partials.CHUNK_MEMBERS
         within = [m for m in members[size * (row.chunk - 1) : size * row.chunk] if m[1] <= row.offset]
-        wanted: Any = (b"".join(map(member_bytes, [value for value, _ in within])), {within[-1][1]} if within else {-1})
-        said: Any = (row.members, {row.offset})
+        wanted: Any = ([value for value, _ in within], within[-1][1] if within else -1)
+        if _meter(oracle.catalogue, row).aggregation == "gauge":
+            said: Any = (_samples(oracle, row, wanted[0]), row.offset)
+        else:
+            wanted, said = (b"".join(map(member_bytes, wanted[0])), wanted[1]), (row.members, row.offset)
     else:
         state = oracle.history.get(key, {}).get(row.offset)
         wanted = state and _shape(oracle.catalogue, row, state)
@@ -53,6 +56,18 @@ def member_bytes(text: str) -> bytes:
     return struct.pack("<QQ", digest >> 64, digest & (2**64 - 1))
 
 
+def _samples(oracle: Oracle, row: WindowRow, wanted: list[Sample]) -> list[Sample]:
+    """What a gauge's row says, where each identity stands for one and the same event in all rows."""
+    precision, found = _meter(oracle.catalogue, row).precision, []
+    for place, (time_us, *digest, value) in enumerate(struct.iter_unpack("<qQQq", row.members)):
+        identity = wanted[place].identity if place < len(wanted) else ("none",)
+        name = identity[::3] if "number" in identity else identity  # a number is the same in each of its days
+        known = oracle.digests.setdefault(name, tuple(digest)) == tuple(digest)
+        known &= oracle.named.setdefault(tuple(digest), name) == name
+        found.append(Sample(time_us, identity if known else ("another",), Decimal(value).scaleb(-precision)))
+    return found
+
+
 def _meter(catalogue: Catalogue, row: WindowRow) -> Any:
     return next(m for m in catalogue.meters if (m.id, m.version) == (row.meter, row.meter_version))
 
@@ -61,7 +76,7 @@ def _shape(catalogue: Catalogue, row: WindowRow, state: State) -> tuple[Any, ...
     kind = _meter(catalogue, row).aggregation
     if kind in ("sum", "avg"):
         return (state.events, state.sum)
-    value = {"min": state.lowest, "max": state.highest, "latest": state.latest}.get(kind)
+    value = {"min": state.lowest, "max": state.highest, "latest": state.latest, "gauge": state.latest}.get(kind)
     return (state.events, value)
 
 
@@ -70,7 +85,9 @@ def _said(catalogue: Catalogue, row: WindowRow) -> tuple[Any, ...]:
     if meter.aggregation in ("sum", "avg"):
         return (row.events, Decimal((row.sum_hi << 32) + row.sum_lo).scaleb(-meter.precision))
     value = Decimal(row.value).scaleb(-meter.precision)
-    return (row.events, {"min": value, "max": value, "latest": (row.time_us, value)}.get(meter.aggregation))
+    latest = (row.time_us, value)
+    said = {"min": value, "max": value, "latest": latest, "gauge": latest}
+    return (row.events, said.get(meter.aggregation))
 
 
 def check(world: World) -> list[str]:
@@ -105,7 +122,7 @@ def _totals(world: World) -> list[str]:
             continue
         key = (row.partition, row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
         if row.chunk:
-            members[key] += len(row.members) // 16
+            members[key] += len(row.members) // (32 if _meter(world.published(), row).aggregation == "gauge" else 16)
         else:
             plain[key] = row
     wanted = {(p, *key): state for p, oracle in enumerate(world.oracles) for key, state in oracle.states.items()}
@@ -269,6 +286,7 @@ def _previews(world: World, catalogue: Catalogue, found: dict[Any, Any]) -> list
             totals = {
                 meter: MeterTotal(quantity(aggregation[meter], held), sum(one.events for one in held))
                 for meter, held in states.items()
+                if aggregation[meter] != "gauge"  # has no price here
             }
             usage.append(SegmentUsage(segment, totals))
         for line in preview(account, period, usage).lines:
