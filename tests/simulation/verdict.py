@@ -16,12 +16,13 @@ from config.settings import Limits
 from processors import partials
 from processors.events import Decoder
 from processors.meter import Letter, PartitionState
-from processors.outputs import WindowRow, unpublished_rows
+from processors.outputs import WindowRow, admitted_rows, unpublished_rows
 from rating.invoices import MeterTotal, SegmentUsage, preview
 from rating.numbers import shown
 from rating.periods import month_of
+from tests.simulation.commands import admission_faults
 from tests.simulation.logs import SKEW_MS, batch_of
-from tests.simulation.oracle import VERDICTS, Oracle, Sample, State, quantity, rated
+from tests.simulation.oracle import VERDICTS, Key, Oracle, Sample, State, quantity, rated
 
 _ROW = msgspec.msgpack.Decoder(WindowRow)
 _LETTER = msgspec.json.Decoder(Letter)
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 def row_faults(oracle: Oracle, row: WindowRow) -> list[str]:
     """I3: whoever wrote a row, the log through its version determines what it says."""
-    key = (row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
+    key = _key_of(row)
     if row.chunk:
         last = max(oracle.history.get(key, {0: State()}))
         members = oracle.history.get(key, {}).get(last, State()).members
@@ -54,6 +55,11 @@ def row_faults(oracle: Oracle, row: WindowRow) -> list[str]:
 def member_bytes(text: str) -> bytes:
     digest = xxhash.xxh3_128_intdigest(text.encode())
     return struct.pack("<QQ", digest >> 64, digest & (2**64 - 1))
+
+
+def _key_of(row: WindowRow) -> Key:
+    place = (row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
+    return (*place, row.admission)
 
 
 def _samples(oracle: Oracle, row: WindowRow, wanted: list[Sample]) -> list[Sample]:
@@ -93,6 +99,7 @@ def _said(catalogue: Catalogue, row: WindowRow) -> tuple[Any, ...]:
 def check(world: World) -> list[str]:
     """Every invariant, over a world that has come to rest."""
     faults = [*_ledgers(world), *_totals(world), *_ties(world), *_determinism(world), *_letters(world)]
+    faults += admission_faults(world)
     return faults if world.remade else faults + _rated(world)  # rated is what was on the old topic, too
 
 
@@ -120,7 +127,7 @@ def _totals(world: World) -> list[str]:
     for _, row in world.tables.usage.rows.values():
         if row.topic != world.topic_id:
             continue
-        key = (row.partition, row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
+        key = (row.partition, *_key_of(row))
         if row.chunk:
             members[key] += len(row.members) // (32 if _meter(world.published(), row).aggregation == "gauge" else 16)
         else:
@@ -144,7 +151,13 @@ def _totals(world: World) -> list[str]:
 
 def _ties(world: World) -> list[str]:
     tables = world.tables
-    named = {"usage": tables.usage, "ledger": tables.ledger, "rated": tables.rated, "late": tables.late}
+    named = {
+        "usage": tables.usage,
+        "ledger": tables.ledger,
+        "rated": tables.rated,
+        "late": tables.late,
+        "admissions": tables.admissions,
+    }
     return [f"I4: {name}: {fault}" for name, table in named.items() for fault in table.faults]
 
 
@@ -154,9 +167,10 @@ def _determinism(world: World) -> list[str]:
     limits = world.settings.limits
     for partition, log in enumerate(world.logs):
         catalogue = world.published()
-        state = PartitionState(catalogue, limits, decoder(catalogue, limits, SKEW_MS))
+        state = PartitionState(catalogue, limits, decoder(catalogue, limits, SKEW_MS), world.topic_id)
         letters = state.fold(batch_of(log))
-        plain = {frozen(row): row for row in unpublished_rows(state, 0, world.topic_id, partition)}
+        place = (0, world.topic_id, partition)
+        plain = {frozen(row): row for row in unpublished_rows(state, *place) + admitted_rows(state, *place)[0]}
         found = {
             frozen(row): row
             for _, row in world.tables.usage.rows.values()
@@ -279,7 +293,7 @@ def _previews(world: World, catalogue: Catalogue, found: dict[Any, Any]) -> list
         for segment in catalogue.tariff().segments(account, period):
             states: dict[str, list[State]] = defaultdict(list)
             for oracle in world.oracles:
-                for (meter, _, subject, _, start), state in oracle.states.items():
+                for (meter, _, subject, _, start, _), state in oracle.states.items():
                     day = np.datetime64(start, "ms").astype("datetime64[D]").item()
                     if catalogue.account_of(subject, start) == account and segment.start <= day < segment.end:
                         states[meter].append(state)
