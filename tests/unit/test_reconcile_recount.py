@@ -18,6 +18,7 @@ from xxhash import xxh3_128_intdigest
 
 import reconcile
 from config.catalogue import BEGIN_MS, Catalogue, EventType, Meter
+from config.formulas import Formula
 from config.settings import Limits
 from processors.checkpoint import Recorder
 from processors.events import Decoder
@@ -33,6 +34,17 @@ FORBIDDEN = {"processors", "edge", "tollstream", "stack", "demo", "benchmarks"}
 LOOKS_AT_REDIS = {"processors.held", "processors.state", "processors.partials"}
 
 LOOKERS = {"check.py", "partition.py", "redis_side.py"}
+
+BYTES_MS = ("bytes", "meta.ms")
+WITH_FORMULAS = msgspec.structs.replace(
+    CATALOGUE,
+    meters=(
+        *CATALOGUE.meters,
+        Meter("up", 1, "traffic", "sum", Formula(BYTES_MS, (0, 3), "0.05", "up", "0.1", "90"), precision=2),
+        Meter("down", 1, "traffic", "max", Formula(BYTES_MS, round="down"), precision=3, allow_negative=True),
+        Meter("half", 1, "traffic", "min", Formula(("meta.ms",), (3,), "0.5", fee="7"), precision=1),
+    ),
+)
 
 Messages = list[tuple[int, bytes | None]]  # record timestamp in ms, value
 
@@ -50,7 +62,7 @@ def recounted(messages: Messages, limits: Limits, catalogue: Catalogue) -> Recou
     return recount
 
 
-def check_agreement(messages: Messages, limits: Limits = TIGHT, catalogue: Catalogue = CATALOGUE) -> Recount:
+def check_agreement(messages: Messages, limits: Limits = TIGHT, catalogue: Catalogue = WITH_FORMULAS) -> Recount:
     state, letters = processed(messages, limits, catalogue)
     recount = recounted(messages, limits, catalogue)
     assert recount.ledger == msgspec.structs.asdict(state.ledger)
@@ -129,6 +141,19 @@ def test_both_readings_of_what_came_back_agree(seed: int) -> None:
         messages.append((line.timestamp_ms, line.value))
     recount = check_agreement(messages, Limits(), STORIES)
     assert recount.ledger["admitted"] == story.verdicts["accepted"] > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_formulas_of_both_readings_agree(seed: int) -> None:
+    """Both signs, halves, bounds, too many decimals, and products that are too large."""
+    rng, messages = random.Random(seed), []
+    for place in range(300):
+        millis = rng.choice(["0.025", "-0.025", "0.250", "0.75", "-7.2501", "1e9", f"{rng.randrange(-900, 900)}.125"])
+        data = {"bytes": rng.choice([0, 1, 3, "20", 10**9, 10**17]), "meta": {"ms": millis}, "status": 1, "units": 1}
+        one = traffic(**data) | {"id": f"e{place}"}
+        messages.append((RECORD_MS, rng.choice([to_json, to_msgpack])(one)))
+    recount = check_agreement(messages, Limits())
+    assert min(recount.ledger[name] for name in ("accepted", "invalid")) > 20
 
 
 def test_events_that_nest_too_deep_harm_no_neighbour() -> None:
