@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 from pipeline import wait_for
 
 from config.settings import Kafka
