@@ -83,8 +83,9 @@ class Take(NamedTuple):
 class PartitionState:
     """All that one partition's log prefix comes to: clock, ledger, identities, partials, admissions."""
 
-    def __init__(self, catalogue: Catalogue, limits: Limits, decoder: Decoder) -> None:
-        self.catalogue, self.limits, self.decoder = catalogue, limits, decoder
+    def __init__(self, catalogue: Catalogue, limits: Limits, decoder: Decoder, topic_id: str = "") -> None:
+        """`topic_id`: of the log; no admission of letters of another one is taken. "" for any."""
+        self.catalogue, self.limits, self.decoder, self.topic_id = catalogue, limits, decoder, topic_id
         self.offset = 0  # the next message
         self.clock_ms = BEGIN_MS  # the highest record timestamp seen
         self.ledger = Ledger()

@@ -75,7 +75,7 @@ class Owner:
     def _empty(self) -> None:
         limits = self.settings.limits
         decoder = Decoder(self.catalogue, limits, self.settings.processing.skew_ms)
-        self.state = PartitionState(self.catalogue, limits, decoder)
+        self.state = PartitionState(self.catalogue, limits, decoder, self.topic_id)
         self._recorder = Recorder(self.state, limits.state_segment_bytes_max)
 
     # -- taking over
