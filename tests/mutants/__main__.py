@@ -20,7 +20,7 @@ from tests.mutants.workshop import SURVIVED, UNTESTED, Shop, Survivor, timed_out
 
 EXPLAINED = Path(__file__).with_name("explained.toml")
 PROSE = "the words of a message; tests look at its code and its numbers"
-_TEXT = re.compile(r'"[^"]*"')
+_TEXT = re.compile(r""""[^"]*"|'[^']*'""")
 Explained = dict[tuple[str, str, str], str]  # (file, what was, what it became) -> why no test can notice
 
 
@@ -60,6 +60,8 @@ def judged(shop: Shop, names: list[str]) -> tuple[Counter[str], list[Survivor]]:
     codes = {name: results[name] for name in names if name in results}
     survivors = [name for name, code in codes.items() if code == SURVIVED or code in UNTESTED]
     counts = Counter(killed=len(codes) - len(survivors), survived=len(survivors))
+    if len(codes) < len(names):
+        raise RuntimeError(f"{len(names) - len(codes)} mutants of {shop.path} did not run; see {shop.home / 'run.log'}")
     if any(timed_out(code) for code in codes.values()):
         print(f"  {sum(map(timed_out, codes.values()))} of them by never ending")
     return counts, [shop.survivor(name, codes[name] not in UNTESTED) for name in survivors]

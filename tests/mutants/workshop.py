@@ -55,6 +55,7 @@ class Shop:
 
     def names(self) -> list[str]:
         """All mutants; the tests run once, to learn which function each of them reaches."""
+        (self.home / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)  # a test may reach more than it did
         self._mutmut("run", "none.is.called.this")
         names = list(self._record())
         if not names:
@@ -62,9 +63,9 @@ class Shop:
         return names
 
     def run(self, names: list[str], jobs: int) -> None:
-        """Those that have no result yet."""
+        """Those that were not killed yet: tests may have come since."""
         record = self._record()
-        todo = [name for name in names if record[name] is None]
+        todo = [name for name in names if record[name] in (None, SURVIVED, *UNTESTED)]
         if todo:
             self._mutmut("run", "--max-children", str(jobs), *todo)
 

@@ -103,7 +103,7 @@ def test_a_head_comes_back_whole_or_not_at_all(snapshot: Snapshot) -> None:
     assert decode_head(data) == snapshot.head
     for at in range(len(data)):
         for changed in (data[:at], data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]):
-            with pytest.raises(DamagedError):
+            with pytest.raises(DamagedError, match="head is damaged"):
                 decode_head(changed)
 
 

@@ -122,23 +122,30 @@ def test_a_batch_over_one_limit_is_cut_though_the_other_has_room() -> None:
     assert [one[:5] for one in fold(known, limits(dimension_sets_max=1), ["x", "y"])] == ["taken", "limit"]
 
 
-@pytest.mark.parametrize("first", ["few", "many"])
-def test_i7_each_window_of_a_batch_is_held_against_its_own_members(first: str) -> None:
+def members_refused(known: str, batch: str) -> list[int]:
+    """Places of a batch of two-letter words, window and member, that are refused where two members are the limit;
+    after the words of `known`."""
+    limit, windows = limits(unique_max=2), catalogue(Meter("u", 1, "a", "unique", "v", dimensions=("d",)))
+    state, said = PartitionState(windows, limit, Decoder(windows, limit, 0)), list[Letter]()
+    for words in (known.split(), batch.split()):
+        values = [
+            msgspec.json.encode(
+                {"specversion": "1.0", "id": f"{state.offset + n}", "source": "s", "type": "a", "subject": "z"}
+                | {"time": "2026-11-02T12:00:00Z", "data": {"d": word[0], "v": word[1]}}
+            )
+            for n, word in enumerate(words)
+        ]
+        began = state.offset
+        said = state.fold(Batch(values, began + np.arange(len(values)), np.full(len(values), NOON_MS)))
+    return sorted(letter.offset - began for letter in said)
+
+
+def test_i7_each_window_of_a_batch_is_held_against_its_own_members() -> None:
     """One with room says nothing of one without, whichever comes first."""
-    limit, dims = limits(unique_max=2), catalogue(Meter("u", 1, "a", "unique", "v", dimensions=("d",)))
-    state = PartitionState(dims, limit, Decoder(dims, limit, 0))
-    texts = ["few", "many", "many", "many"] if first == "few" else ["many", "many", "many", "few"]
-    values = [
-        msgspec.json.encode(
-            {"specversion": "1.0", "id": str(n), "source": "s", "type": "a", "subject": "z"}
-            | {"time": "2026-11-02T12:00:00Z", "data": {"d": text, "v": n}}
-        )
-        for n, text in enumerate(texts)
-    ]
-    state.fold(Batch(values[:1], np.arange(1), np.full(1, NOON_MS)))
-    letters = state.fold(Batch(values[1:], np.arange(1, 4), np.full(3, NOON_MS)))
-    third = [place for place, text in enumerate(texts) if text == "many"][2]
-    assert [letter.offset for letter in letters] == [third]
+    assert members_refused("A1 A2 B1", "B2 A3") == [1]
+    assert members_refused("A1 A2 B1", "A3 B2") == [0]
+    assert members_refused("A1 B1", "A2 A3 B1 B1") == [1]
+    assert members_refused("A1 B1", "B1 B1 A2 A3") == [3]
 
 
 def test_a_full_window_says_nothing_of_the_next() -> None:

@@ -203,3 +203,19 @@ def test_a_frame_out_of_order_is_damaged() -> None:
 def test_window_starts_are_floored_to_the_grid() -> None:
     times = np.array([0, HOUR_MS * 1000 - 1, HOUR_MS * 1000, 10**15])
     assert window_start_ms(times, HOUR_MS).tolist() == [0, 0, HOUR_MS, 10**12 // HOUR_MS * HOUR_MS]
+
+
+def test_a_part_of_a_selection_has_the_same_rows_of_every_column() -> None:
+    numbers = np.arange(4, dtype=np.int64)
+    pairs = np.arange(8, dtype=np.uint64).reshape(-1, 2)
+    series = [(str(number),) for number in range(4)]
+    whole = Selection(series, numbers, numbers + 10, numbers + 20, pairs, numbers + 30, pairs + np.uint64(9))
+    part = whole.take(np.array([True, False, True, False]))
+    assert part.series == [("0",), ("2",)]
+    columns = [part.window, part.offset, part.time_us, part.digest, part.value, part.member]
+    assert [column.tolist() for column in columns if column is not None] == [
+        *([0, 2], [10, 12], [20, 22], [[0, 1], [4, 5]], [30, 32], [[9, 10], [13, 14]])
+    ]
+    bare = msgspec.structs.replace(whole, value=None, member=None).take(np.array([False, True, False, False]))
+    assert (bare.value, bare.member) == (None, None)
+    assert whole.take(np.ones(4, np.bool_)) is whole

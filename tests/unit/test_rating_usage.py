@@ -1,6 +1,6 @@
 """Prices that need more than one number: per dimension, by matrix, on a condition, over segments of a period."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
@@ -139,6 +139,10 @@ def test_the_mean_over_the_segments_of_a_month_adds_up_to_that_of_the_month() ->
     middle = date(2026, 11, 16)
     halves = [Period(NOVEMBER.start, middle), Period(middle, NOVEMBER.end)]
     assert [price_usage(price, totals, half, whole=NOVEMBER).amount for half in halves] == [30, 60]
+    for half, owed in zip(halves, (30, 60), strict=True):
+        days = [half.start + timedelta(days=day) for day in range((half.end - half.start).days)]
+        rows = [row for row, _ in usage_days(price, totals, half, days, whole=NOVEMBER)]
+        assert (rows[0].amount, sum(row.amount for row in rows)) == (0, owed)
     assert price_usage(price, totals, NOVEMBER).amount == 90
 
 
