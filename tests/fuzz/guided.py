@@ -1,7 +1,7 @@
 """`python -m tests.fuzz.guided -max_total_time=60`: the same properties under atheris, which is guided by coverage.
 
-Needs `pip install atheris`, which nothing else does; slower by far than `python -m tests.fuzz`, and able to find what its
-mutations cannot imagine. Arguments are libFuzzer's. A fault is an exception, with the input in a file `crash-*`.
+Needs `pip install atheris`, which nothing else does; slower by far than `python -m tests.fuzz`, and able to find what
+its mutations cannot imagine. Arguments are libFuzzer's. A fault is an exception, with the input in a file `crash-*`.
 """
 
 from __future__ import annotations
