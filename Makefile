@@ -9,12 +9,14 @@ READY := $(VENV)/.ready
 EVENTS ?= 1000000
 SEEDS ?= 2000
 START ?= 1
+INPUTS ?= 10000000
+SAMPLE ?= 0
 JOBS ?= $(shell nproc)
 FAULTS ?= 200
 SEED ?= 1
 REPORT ?= .tollstream/chaos.json
 
-.PHONY: help setup demo test lint bench simulate chaos clean
+.PHONY: help setup demo test lint bench simulate chaos fuzz mutants clean
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -41,6 +43,9 @@ lint: $(READY) ## ruff and mypy
 
 bench: $(READY) ## what it costs, on this machine
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.rating
+	$(BIN)/python -m benchmarks.rating_period
+	$(BIN)/python -m benchmarks.recovery
 
 simulate: $(READY) ## all of it under simulated faults: SEEDS runs from START on, JOBS at a time
 	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS) --jobs $(JOBS)
@@ -49,5 +54,18 @@ chaos: $(READY) ## FAULTS real faults from SEED, on Apache Kafka, Valkey and Cli
 	@mkdir -p $(dir $(REPORT))
 	$(BIN)/python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --report $(REPORT)
 
+fuzz: $(READY) ## the decoder and the checkpoint loader: INPUTS mutated inputs from SEED, JOBS processes
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --jobs $(JOBS)
+
+# mutmut needs a newer click than Faust takes, so it has an environment of its own on top of ours.
+.venv-mutants/.ready: requirements/mutants.txt $(READY)
+	$(BIN)/python -m venv .venv-mutants
+	.venv-mutants/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(echo .venv-mutants/lib/python*/site-packages)/main.pth
+	@touch $@
+
+mutants: .venv-mutants/.ready ## changes to the core that no test notices: SAMPLE of them (0: all), FILES="rating/money.py"
+	.venv-mutants/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS) $(addprefix --file ,$(FILES))
+
 clean: ## remove the environment and all state
-	rm -rf $(VENV) .tollstream
+	rm -rf $(VENV) .tollstream .venv-mutants .mutants

@@ -94,7 +94,9 @@ class Processing(Section, frozen=True):
     # back, as nobody could tell whether it was counted.
     archive_identities: bool = True
     start_at: NotNegative | None = None  # offset to start at where neither Redis nor a mark knows one; None: offset 0
-    health_stall_ms: Positive = 30_000  # no progress for this long while the log has more is unhealthy (I9)
+    # No progress for this long while the log has more is unhealthy (I9). With a checkpoint that is still made of what
+    # was taken, and the time until worker and supervisor have said it, that is known within 30 s.
+    health_stall_ms: Positive = 25_000
 
 
 class Limits(Section, frozen=True):
@@ -110,6 +112,7 @@ class Limits(Section, frozen=True):
     # Intervals of numbers that one source keeps for a day of event time, 16 bytes each: with four of them it takes 89
     # bytes of Redis, and two days are open at a lateness of 24 hours. What is beyond them costs 16 bytes an event.
     sequence_intervals_max: Annotated[int, Meta(ge=1, le=100)] = 4
+    letters_bytes_max: Positive = 67_108_864  # of late and refused events in hand; more makes a checkpoint due
     state_segment_bytes_max: Annotated[int, Meta(ge=4_096, le=536_870_912)] = 67_108_864  # Redis: 512 MiB at most
     sink_retries_max: Positive = 8  # with the back-off below about two minutes: longer than a restart of ClickHouse
     sink_backoff_ms: Positive = 500  # the first wait; doubled each time

@@ -224,6 +224,8 @@ def _vouched(
     end_us = (decoded.time_us // size_us + 1) * size_us
     since_us = state.identities_since_us()
     opened = end_us > since_us
+    if state.topic_id not in ("", record.topic):  # the topic was made anew since, and the archive was the old one's
+        return opened, np.zeros(len(end_us), np.bool_)
     if record.lateness_max_ms != state.lateness_max_ms or record.as_of_clock_ms > state.clock_ms:
         return opened, np.zeros(len(end_us), np.bool_)
     closed_then = end_us <= (record.as_of_clock_ms - record.lateness_max_ms) * 1000

@@ -3,7 +3,7 @@
 The state of a partition is a log of frames in a few segments (absolute rows; the last wins on load), another such log
 of the numbers of sources, and the digests of accepted events by hour. All of them only grow at their end, at a
 committed length that the manifest records; anything behind that length was never committed and is written over.
-Anything short of it counts as lost.
+Anything short of it, or that its checksums do not cover, counts as lost.
 
 An hour stays until it is closed and its archive acknowledged. A frame's entry is a table's packed rows under its meter,
 or, under no meter, what an admission record came to; that counts as long as its offset is not below `published`.
@@ -11,33 +11,36 @@ or, under no meter, what an admission record came to; that counts as long as its
 
 from __future__ import annotations
 
-import struct
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-import xxhash
+from msgspec import Meta
 
 from config.catalogue import BEGIN_MS
 from processors import sequence_log
 from processors.admission import Settled
+from processors.digests import framed, payloads, sealed, summed, unsealed
 from processors.identity import DigestSet
 from processors.meter import Ledger, MeterKey, PartitionState
 from processors.partials import DamagedError, PartialTable
 
-_FRAME = struct.Struct("<IQ")  # payload bytes, xxh3_64 of the payload
 _FRAME_BYTES = 8 * 1024 * 1024  # of a compacted table, about: no single write may block Redis for long
 HOUR_PIECE_BYTES = 16 * 1024 * 1024  # a million identities: an hour of a busy partition outgrows one Redis string
 _COMPACT_FLOOR_BYTES = 8 * 1024 * 1024  # below this a longer log costs less than rewriting it
+Length = Annotated[int, Meta(ge=0, le=2**40)]  # bytes: far more than one partition can hold
 
 
 class Manifest(msgspec.Struct):
-    """What must be there: the committed length of every segment, hour and bucket of admissions, in bytes."""
+    """What must be there: the committed length of every segment, hour and bucket of admissions, in bytes, and what each
+    adds up to."""
 
-    segments: dict[int, int] = {}
-    hours: dict[int, int] = {}
-    sequences: dict[int, int] = {}  # segments, too
-    admissions: dict[int, int] = {}
+    segments: dict[int, Length] = {}
+    hours: dict[int, Length] = {}
+    sequences: dict[int, Length] = {}  # segments, too
+    admissions: dict[int, Length] = {}
+    # By the name of the chunk without its piece: of a segment the digest that its frames end at, else `digests.summed`.
+    sums: dict[str, int] = {}
 
     def digest_chunks(self) -> dict[str, int]:
         """Name and committed length of each piece of every hour and bucket, in order."""
@@ -63,6 +66,10 @@ class Head(msgspec.Struct):
     ledger: Ledger
     manifest: Manifest
     archived_since_ms: int | None = None  # hours from here on are archived; None: written before there was an archive
+
+
+_HEAD_ENCODER, _HEAD_DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Head)
+_PACKED = msgspec.msgpack.Decoder(list[list[Any]])
 
 
 class Write(msgspec.Struct):
@@ -99,16 +106,17 @@ class Recorder:
     def checkpoint(self, published: int, generation: int, archived_since_ms: int = BEGIN_MS) -> Checkpoint:
         """All changes since the last `commit`. Nothing here is remembered until `commit` says it was written."""
         state = self.state
-        writes, manifest = [], Manifest(dict(self.manifest.segments), {}, dict(self.manifest.sequences))
+        old = self.manifest
+        writes, manifest = [], Manifest(dict(old.segments), {}, dict(old.sequences), {}, _sums(old, "state", "seq"))
         for kind, lengths, packed in (
             ("state", manifest.segments, _changes(state) + _admissions(state, self.committed or 0)),
             ("seq", manifest.sequences, sequence_log.changes(state.sequences)),
         ):
             if packed:
-                writes.append(self._append(kind, lengths, encode_frame(packed)))
+                writes.append(self._append(kind, lengths, manifest.sums, packed))
         digests = self._digests(manifest)
         named = manifest.digest_chunks()
-        gone = [name for name in self.manifest.digest_chunks() if name not in named]
+        gone = [name for name in old.digest_chunks() if name not in named]
         ledger = msgspec.structs.replace(state.ledger)
         head = Head(state.offset, published, state.clock_ms, generation, ledger, manifest, archived_since_ms)
         return Checkpoint(self.committed, head, writes + digests, self._deletes + gone)
@@ -121,7 +129,7 @@ class Recorder:
         sequence_log.settle(self.state.sequences)
 
     def _digests(self, manifest: Manifest) -> list[Write]:
-        """The digests behind what is committed, cut at the ends of pieces; their lengths go to the new manifest."""
+        """The digests behind what is committed, cut at the ends of pieces; lengths and sums go to the new manifest."""
         state, old, writes = self.state, self.manifest, []
         for kind, sets, before, lengths in (
             ("ids", state.identities.closed | state.identities.hours, old.hours, manifest.hours),
@@ -129,10 +137,12 @@ class Recorder:
         ):
             for hour, held in sets.items():
                 at, lengths[hour] = before.get(hour, 0), held.count * 16
+                name = f"{kind}:{hour}"
+                manifest.sums[name] = summed(held.keys[at // 16 :], old.sums.get(name, 0))
                 while at < lengths[hour]:
                     piece, place = divmod(at, HOUR_PIECE_BYTES)
                     end = min((piece + 1) * HOUR_PIECE_BYTES, lengths[hour])
-                    writes.append(Write(f"{kind}:{hour}:{piece}", place, held.keys[at // 16 : end // 16].tobytes()))
+                    writes.append(Write(f"{name}:{piece}", place, held.keys[at // 16 : end // 16].tobytes()))
                     at = end
         return writes
 
@@ -164,19 +174,19 @@ class Recorder:
         next_number = max(old.segments, default=-1) + 1
         writes = self.compact_sequences()
         self._deletes += _names("state", old.segments)
-        manifest = Manifest({}, {}, self.manifest.sequences)
+        manifest = Manifest({}, {}, self.manifest.sequences, {}, _sums(self.manifest, "seq"))
         for key, table in state.tables.items():
             table.touch_all()
             rows = table.changed()
             at = np.cumsum(table.bytes_of(rows)) // _FRAME_BYTES
             for some in np.split(rows, np.flatnonzero(np.diff(at)) + 1) if len(rows) else ():
-                frame = encode_frame([_pack(key, table, some)])
+                packed = _pack(key, table, some)
                 table.settle_series()
-                writes.append(self._append("state", manifest.segments, frame, next_number))
+                writes.append(self._append("state", manifest.segments, manifest.sums, [packed], next_number))
             table.settle()
-        frame = encode_frame(_admissions(state, published))
-        if frame:
-            writes.append(self._append("state", manifest.segments, frame, next_number))
+        pending = _admissions(state, published)
+        if pending:
+            writes.append(self._append("state", manifest.segments, manifest.sums, pending, next_number))
         manifest.segments = manifest.segments or {next_number: 0}
         writes += self._digests(manifest)
         self.manifest = manifest
@@ -189,31 +199,40 @@ class Recorder:
     def compact_sequences(self) -> list[Write]:
         """As `compact`, of the numbers alone."""
         old = self.manifest
-        lengths: dict[int, int] = {}
+        lengths, sums = dict[int, int](), _sums(old, "state", "ids", "adm")
         first = max(old.sequences, default=-1) + 1
         writes = [
-            self._append("seq", lengths, encode_frame([packed]), first)
+            self._append("seq", lengths, sums, [packed], first)
             for packed in sequence_log.pieces(self.state.sequences, _FRAME_BYTES)
         ]
         sequence_log.settle(self.state.sequences)
         self._deletes = list(_names("seq", old.sequences))
         if old.sequences and not lengths:  # the old number is about to be deleted: what comes next is of a new one
             lengths[first] = 0
-        self.manifest = Manifest(old.segments, old.hours, lengths, old.admissions)
+        self.manifest = Manifest(old.segments, old.hours, lengths, old.admissions, sums)
         return writes
 
-    def _append(self, kind: str, lengths: dict[int, int], frame: bytes, first: int = 0) -> Write:
+    def _append(
+        self, kind: str, lengths: dict[int, int], sums: dict[str, int], packed: list[list[Any]], first: int = 0
+    ) -> Write:
         """Place a frame at the end of the newest segment of its kind, or begin the next one."""
+        payload = msgspec.msgpack.encode(packed)
         number = max(lengths, default=first)
         at = lengths.get(number, 0)
-        if at and at + len(frame) > self.segment_bytes_max:
+        if at and at + len(payload) > self.segment_bytes_max:
             number, at = number + 1, 0
+        name = f"{kind}:{number}"
+        frame, sums[name] = framed(payload, sums.get(name, 0) if at else 0)
         lengths[number] = at + len(frame)
-        return Write(f"{kind}:{number}", at, frame)
+        return Write(name, at, frame)
 
 
 def _names(kind: str, lengths: dict[int, int]) -> dict[str, int]:
     return {f"{kind}:{number}": length for number, length in lengths.items()}
+
+
+def _sums(manifest: Manifest, *kinds: str) -> dict[str, int]:
+    return {name: digest for name, digest in manifest.sums.items() if name.partition(":")[0] in kinds}
 
 
 def _changes(state: PartitionState) -> list[list[Any]]:
@@ -228,52 +247,39 @@ def _pack(key: MeterKey, table: PartialTable, rows: Any) -> list[Any]:
     return [*key, *table.pack(rows)]
 
 
-def encode_frame(tables: list[list[Any]]) -> bytes:
-    """A frame of packed tables with its length and digest; empty for no tables."""
-    if not tables:
-        return b""
-    payload = msgspec.msgpack.encode(tables)
-    return _FRAME.pack(len(payload), xxhash.xxh3_64_intdigest(payload)) + payload
+def encode_head(head: Head) -> bytes:
+    """As Redis holds it."""
+    return sealed(_HEAD_ENCODER.encode(head))
 
 
-def frames(segment: bytes) -> list[list[Any]]:
-    """The packed tables of a segment's frames, in order. DamagedError where a frame is not what it says."""
-    found: list[list[Any]] = []
-    at = 0
-    while at < len(segment):
-        if at + _FRAME.size > len(segment):
-            raise DamagedError(f"a frame header is cut off at byte {at}")
-        length, digest = _FRAME.unpack_from(segment, at)
-        payload = segment[at + _FRAME.size : at + _FRAME.size + length]
-        if len(payload) != length or xxhash.xxh3_64_intdigest(payload) != digest:
-            raise DamagedError(f"the frame at byte {at} is damaged")
-        found += msgspec.msgpack.decode(payload)
-        at += _FRAME.size + length
-    return found
+def decode_head(data: bytes) -> Head:
+    """DamagedError where the bytes are no head."""
+    try:
+        return _HEAD_DECODER.decode(unsealed(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DamagedError(f"the head cannot be read: {error}") from error
+
+
+def _frames(snapshot: Snapshot, name: str, length: int) -> list[list[Any]]:
+    """What was packed into the frames of a segment, in order. DamagedError."""
+    found, digest = payloads(_chunk(snapshot, name, length))
+    if digest != snapshot.head.manifest.sums.get(name, 0):
+        raise DamagedError(f"{name} is not the one that was committed")
+    return [packed for payload in found for packed in _PACKED.decode(payload)]
 
 
 def load(state: PartitionState, snapshot: Snapshot) -> None:
     """Fill an empty state from a snapshot. DamagedError where anything is short of the manifest or makes no sense."""
     head = snapshot.head
-    for number, length in sorted(head.manifest.segments.items()):
-        segment = _chunk(snapshot, f"state:{number}", length)
-        for meter_id, version, *packed in frames(segment):
-            if not meter_id:  # `version` is the offset of an admission record
-                if head.published <= version < head.offset:
-                    state.admissions.pending[version] = msgspec.convert(packed[0], Settled)
-                continue
-            meter = state.meters.get((meter_id, version))
-            if meter is None:
-                raise DamagedError(f"a partial of meter {meter_id} version {version}, which the catalogue lacks")
-            state.table(meter).unpack(packed)
+    try:
+        _load_segments(state, snapshot)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # its checksum is right: it is of other code than ours
+        raise DamagedError(f"a frame cannot be read: {error}") from error
     for kind, lengths, sets in (
         ("ids", head.manifest.hours, state.identities.hours),
         ("adm", head.manifest.admissions, state.admissions.buckets),
     ):
         _load_digests(snapshot, kind, lengths, sets)
-    for number, length in sorted(head.manifest.sequences.items()):
-        for packed in frames(_chunk(snapshot, f"seq:{number}", length)):
-            sequence_log.unpack(state.sequences, packed)
     for table in state.tables.values():
         if len(table) and int(table.column("offset").max()) >= head.offset:
             raise DamagedError("a partial is newer than the head")
@@ -284,13 +290,35 @@ def load(state: PartitionState, snapshot: Snapshot) -> None:
     sequence_log.finish(state.sequences)
 
 
+def _load_segments(state: PartitionState, snapshot: Snapshot) -> None:
+    head = snapshot.head
+    for number, length in sorted(head.manifest.segments.items()):
+        for packed in _frames(snapshot, f"state:{number}", length):
+            meter_id, version = msgspec.convert(packed[:2], tuple[str, int])
+            if not meter_id:  # `version` is the offset of an admission record
+                if head.published <= version < head.offset:
+                    state.admissions.pending[version] = msgspec.convert(packed[2:], tuple[Settled])[0]
+                continue
+            meter = state.meters.get((meter_id, version))
+            if meter is None:
+                raise DamagedError(f"a partial of meter {meter_id} version {version}, which the catalogue lacks")
+            state.table(meter).unpack(packed[2:])
+    for number, length in sorted(head.manifest.sequences.items()):
+        for packed in _frames(snapshot, f"seq:{number}", length):
+            sequence_log.unpack(state.sequences, packed)
+
+
 def _load_digests(snapshot: Snapshot, kind: str, lengths: dict[int, int], sets: dict[int, DigestSet]) -> None:
     pieces: dict[int, list[bytes]] = {hour: [] for hour in lengths}
     for name, length in snapshot.head.manifest.digest_chunks().items():  # the pieces of an hour are in order
         if name.startswith(f"{kind}:"):
             pieces[int(name.split(":")[1])].append(_chunk(snapshot, name, length))
     for hour, length in lengths.items():
+        if length % 16:
+            raise DamagedError(f"{kind} of hour {hour} end within a digest")
         digests = np.frombuffer(b"".join(pieces[hour]), np.uint64).reshape(-1, 2)
+        if summed(digests) != snapshot.head.manifest.sums.get(f"{kind}:{hour}", 0):
+            raise DamagedError(f"{kind} of hour {hour} are not those that were committed")
         sets[hour] = DigestSet(digests)
         if sets[hour].count * 16 != length:
             raise DamagedError(f"hour {hour} holds an identity twice")

@@ -12,7 +12,7 @@ from config.settings import Limits
 from processors.decode_careful import DECODE_ERRORS, FORBIDDEN, CarefulDecoder, Form, Judged, RefusedError
 from processors.decode_columns import Columns
 from processors.decode_sequences import SEQUENCE_TYPE
-from processors.decode_shapes import NO_TIME, UNMETERED, Envelope, Invalid, Shape, Unmetered
+from processors.decode_shapes import NO_TIME, UNMETERED, Envelope, Invalid, Nothing, Shape, Unmetered
 from processors.decode_split import NESTING_MAX, SplitError, form_of, may_nest, nests, split
 
 CHUNK_EVENTS = 2_000  # as many event objects live at once: they fit the processor's cache
@@ -26,7 +26,7 @@ class HotDecoders:
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         events = [shape.event for shape in shapes if shape.hot]
-        event: Any = Union[tuple(events)] if events else Invalid  # noqa: UP007 - built from a list
+        event: Any = Union[tuple(events)] if events else Nothing  # noqa: UP007 - built from a list
         self.one = {
             "JSON": msgspec.json.Decoder(event, float_hook=str).decode,
             "MessagePack": msgspec.msgpack.Decoder(event).decode,
@@ -118,7 +118,7 @@ class Messages:
             chunk[:] = [value if len(value) <= self._limits.message_bytes_max else b"" for value in chunk]
         if longest > NESTING_MAX:
             chunk[:] = [b"" if could_nest(value) else value for value in chunk]
-        if not ascii_only and any(map(is_broken_text, texts)):
+        if not ascii_only and not all(map(is_utf8, texts)):  # MessagePack spoils what it is joined to
             chunk[:] = [b"" if is_broken_text(value) else value for value in chunk]
         return plain, plain and longest <= self._short_max
 
@@ -223,10 +223,15 @@ def could_nest(value: bytes) -> bool:
 
 def is_broken_text(value: bytes) -> bool:
     """Whether a JSON message is not UTF-8. MessagePack is binary: there msgspec checks the texts that are read."""
-    if not value or value.isascii() or form_of(value)[0] != "JSON":
-        return False
+    return bool(value) and form_of(value)[0] == "JSON" and not is_utf8(value)
+
+
+def is_utf8(value: bytes) -> bool:
+    """Whether the bytes are UTF-8."""
+    if value.isascii():
+        return True
     try:
         value.decode()
     except UnicodeDecodeError:
-        return True
-    return False
+        return False
+    return True

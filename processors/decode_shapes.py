@@ -7,10 +7,10 @@ left raw, for the careful path that says what is wrong.
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from config.catalogue import Catalogue, Meter, MeterSpan
 from config.formulas import Formula
@@ -65,6 +65,12 @@ class Invalid(Struct, gc=False):
     specversion: str = "1.0"
     sequencetype: None = None
     sequence: None = None
+
+
+class Nothing(Struct, gc=False):
+    """What no event is: a catalogue without types leaves every one to the careful path."""
+
+    nothing: Annotated[int, Meta(ge=1, le=0)]
 
 
 class Node:

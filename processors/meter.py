@@ -20,6 +20,7 @@ from config.settings import Limits
 from processors import admission
 from processors.events import INVALID, Decoded, Decoder, Refusal, TypeRows
 from processors.identity import Identities
+from processors.instants import END_US
 from processors.limits import refused_by
 from processors.partials import PartialTable
 from processors.samples import sample_rows
@@ -82,8 +83,9 @@ class Take(NamedTuple):
 class PartitionState:
     """All that one partition's log prefix comes to: clock, ledger, identities, partials, admissions."""
 
-    def __init__(self, catalogue: Catalogue, limits: Limits, decoder: Decoder) -> None:
-        self.catalogue, self.limits, self.decoder = catalogue, limits, decoder
+    def __init__(self, catalogue: Catalogue, limits: Limits, decoder: Decoder, topic_id: str = "") -> None:
+        """`topic_id`: of the log; no admission of letters of another one is taken. "" for any."""
+        self.catalogue, self.limits, self.decoder, self.topic_id = catalogue, limits, decoder, topic_id
         self.offset = 0  # the next message
         self.clock_ms = BEGIN_MS  # the highest record timestamp seen
         self.ledger = Ledger()
@@ -125,12 +127,14 @@ class PartitionState:
 
     def fold(self, batch: Batch, since_ms: int = BEGIN_MS) -> list[Letter]:
         """Fold a batch in and return its letters. Events before `since_ms` are left out: only a restore says so."""
-        decoded = self.decoder.decode(batch.values, batch.timestamp_ms)
+        stamps = np.clip(batch.timestamp_ms, 0, END_US // 1000)  # a record may carry any 64 bits
+        batch = Batch(batch.values, batch.offset, stamps)
+        decoded = self.decoder.decode(batch.values, stamps)
         if any(refusal.raw.startswith(b"\0") for refusal in decoded.refusals):
             records = admission.records_of(batch.values, decoded, self.limits)
             if records:
                 return self._fold_around(records, batch, since_ms)
-        clocks = np.maximum(np.maximum.accumulate(batch.timestamp_ms), self.clock_ms)
+        clocks = np.maximum(np.maximum.accumulate(stamps), self.clock_ms)
         letters = [
             self._letter("invalid", batch, decoded, refusal.row, _reason(refusal), refusal.raw)
             for refusal in decoded.refusals

@@ -39,10 +39,11 @@ from processors.patience import patiently
 from processors.services import Services
 from processors.state import FencedError
 from sinks.errors import Retryable
-from sinks.topics import DurableProducer
+from sinks.topics import LETTER_RAW_BYTES_MAX, DurableProducer
 
 T = TypeVar("T")
 _ENCODER = msgspec.msgpack.Encoder()
+_ACCOUNTS_MAX = 1_000_000  # whose partition is remembered: about 150 MB
 
 
 class MeterStage:
@@ -55,21 +56,21 @@ class MeterStage:
         self._settings, self._catalogue, self._pulse = settings, catalogue, pulse
         self._services, self._clock = services, services.clock
         kafka, self._processing = settings.kafka, settings.processing
-        self._topic_id = services.topic_id(kafka.events_topic)
-        self._ends_trusted = services.ends_are_trusted()
+        self._trouble = self._awaited = ""
+        self._topic_id = self._patiently(partial(services.topic_id, kafka.events_topic), pulse)
+        self._ends_trusted = self._patiently(services.ends_are_trusted, pulse)
         self._producer = DurableProducer(kafka, services.new_producer)
         self._sink = services.sink()
-        self._window_partitions = services.partition_count(kafka.windows_topic)
+        self._window_partitions = self._patiently(partial(services.partition_count, kafka.windows_topic), pulse)
         self._partition_of: dict[str, int] = {}
         self._marks = Marks(settings, self._topic_id, self._producer, services)
         self._inserting = services.beside()
         self._sent: tuple[Future[None], dict[int, int]] | None = None  # outputs on their way: partition -> through
         self._owners: dict[int, Owner] = {}
         self._first_end: dict[int, int] = {}  # partition -> the end of its log when first reached
-        self._since_checkpoint = 0
+        self._since_checkpoint = self._letter_bytes = 0  # events; bytes of their letters
         now = self._clock.monotonic()
         self._checkpoint_at = self._mark_at = self._verify_at = now
-        self._trouble = self._awaited = ""
         self._consumer = PartitionConsumer(
             kafka,
             kafka.events_topic,
@@ -97,7 +98,7 @@ class MeterStage:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
             self._patiently(partial(self._check_end, partition, starts[partition]), self._pulse)
             self._owners[partition] = owner
-        self._same_topic()  # offsets of one topic mean nothing on another
+        self._patiently(self._same_topic, self._pulse)  # offsets of one topic mean nothing on another
         return starts
 
     def _let_go(self, partitions: list[int]) -> None:
@@ -118,18 +119,21 @@ class MeterStage:
         taken = self._consumer.take(self._processing.consume_messages_max, timeout_s)
         count = 0
         for partition, messages in taken.items():
-            self._owners[partition].fold(batch_of(messages))
+            owner = self._owners[partition]
+            events, letters = owner.state.ledger.consumed, len(owner.letters)
+            owner.fold(batch_of(messages))
             count += len(messages)
+            self._since_checkpoint += max(owner.state.ledger.consumed - events, len(messages))
+            self._letter_bytes += sum(len(letter.raw) for letter in owner.letters[letters:])
         for partition in self._consumer.at_end:
-            owner = self._owners.get(partition)
-            if owner is not None:
-                owner.at_end()
-                self._first_end.setdefault(partition, owner.state.offset)
-        self._since_checkpoint += count
+            if partition in self._owners:
+                self._owners[partition].at_end()
+                self._first_end.setdefault(partition, self._owners[partition].state.offset)
         now = self._clock.monotonic()
         behind = self._processing.behind_factor if self.progress()[1] else 1
         due_at = self._checkpoint_at + self._processing.checkpoint_interval_ms * behind / 1000
-        if self._since_checkpoint >= self._processing.checkpoint_events or now >= due_at:
+        full = self._since_checkpoint >= self._processing.checkpoint_events
+        if full or self._letter_bytes >= self._settings.limits.letters_bytes_max or now >= due_at:
             self._checkpoint()
         self._producer.poll()
         return count
@@ -165,7 +169,8 @@ class MeterStage:
         for owner, letter in letters:
             topic = kafka.late_topic if letter.verdict == "late" else kafka.dead_letter_topic
             key = f"{self._topic_id}/{owner.partition}/{letter.offset}/{letter.index}".encode()
-            self._producer.send(topic, msgspec.json.encode(letter), key)
+            kept = msgspec.structs.replace(letter, raw=letter.raw[:LETTER_RAW_BYTES_MAX])  # whole in ClickHouse
+            self._producer.send(topic, msgspec.json.encode(kept), key)
         by_verdict = {
             verdict: letter_columns(
                 [(o.partition, one) for o, one in letters if one.verdict == verdict], self._topic_id
@@ -177,10 +182,13 @@ class MeterStage:
         self._await_producer()
         for owner, _ in letters:
             owner.letters = []
+        self._letter_bytes = 0
 
     def _release(self, released: list[Released]) -> None:
         """Step 3. Kafka takes the rows at once; ClickHouse is waited for in the background, while the fold goes on."""
         topic, accounts = self._settings.kafka.windows_topic, self._partition_of
+        if len(accounts) > _ACCOUNTS_MAX:
+            accounts.clear()
         for one in released:
             for row in one.rows:
                 partition = accounts.get(row.account)
@@ -226,7 +234,7 @@ class MeterStage:
     def _verify(self) -> None:
         """An idle owner asks too; a position past the end is found, and a topic made anew under the same name."""
         self._verify_at = self._clock.monotonic()
-        with suppress(KafkaException):  # gone or not reachable: the consumer says so itself
+        with suppress(KafkaException, Retryable):  # gone or not reachable: the consumer says so itself
             self._same_topic()
         for partition, owner in list(self._owners.items()):
             if not owner.restoring and not owner.unsaved:

@@ -19,6 +19,7 @@ DECIMALS_MAX = 12  # the highest precision of a meter; a binary float with more 
 CANONICAL_MAX = 40  # digits of a number used as text: holds every 128-bit integer
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+_CAST_MAX = 38 - DECIMALS_MAX  # characters: beyond 38 digits in all pyarrow's cast wraps around, and says nothing
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _PLAIN_CHARACTERS = b"0123456789.-\n"
 _MISPLACED = ("\n.", ".\n", "-.")  # a point needs a digit on both sides: pyarrow does not insist
@@ -165,7 +166,16 @@ def _scale_texts(texts: list[str], precision: int) -> tuple[npt.NDArray[np.int64
         texts = texts.copy()
         for place in others:
             texts[place] = "0"
-    limbs, unread = cast_column(pa.array(texts, pa.string()), pa.decimal128(38, precision), 2)
+    column = pa.array(texts, pa.string())
+    lengths = np.diff(np.frombuffer(column.buffers()[1], np.int32, len(texts) + 1))
+    if lengths.max() > _CAST_MAX:
+        long = np.flatnonzero(lengths > _CAST_MAX).tolist()
+        others += long
+        texts = texts.copy()
+        for place in long:
+            texts[place] = "0"
+        column = pa.array(texts, pa.string())
+    limbs, unread = cast_column(column, pa.decimal128(38, precision), 2)
     low, high = limbs[:, 0].copy(), limbs[:, 1]  # little endian
     large = (high != low >> 63) | (low > SCALED_MAX) | (low < -SCALED_MAX)
     if large.any():

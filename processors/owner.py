@@ -12,7 +12,7 @@ import msgspec
 
 from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Settings
-from processors.checkpoint import Recorder, Write, load
+from processors.checkpoint import Head, Recorder, Write, load
 from processors.events import Decoder
 from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
@@ -75,7 +75,7 @@ class Owner:
     def _empty(self) -> None:
         limits = self.settings.limits
         decoder = Decoder(self.catalogue, limits, self.settings.processing.skew_ms)
-        self.state = PartitionState(self.catalogue, limits, decoder)
+        self.state = PartitionState(self.catalogue, limits, decoder, self.topic_id)
         self._recorder = Recorder(self.state, limits.state_segment_bytes_max)
 
     # -- taking over
@@ -83,14 +83,15 @@ class Owner:
     def begin(self) -> int:
         """Claim and load; the offset to read from. Raises LogTooShortError, OlderCatalogueError, Retryable."""
         self._empty()  # also when called again after a Retryable
-        head = self.slot.claim(self.catalogue.generation)
-        if head is not None:
-            try:
+        head: Head | None = None
+        try:
+            head = self.slot.claim(self.catalogue.generation)
+            if head is not None:
                 load(self.state, self.slot.load(head))
-            except DamagedError:
-                self._empty()
-                self.slot.clear(head)  # dying here leaves no head: the next owner restores from the log as we do now
-                head = None
+        except DamagedError:
+            self._empty()
+            self.slot.clear(head)  # dying here leaves no head: the next owner restores from the log as we do now
+            head = None
         if head is None:
             return self._begin_from_log()
         self._recorder = Recorder(self.state, self.settings.limits.state_segment_bytes_max, head)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from processors.digests import DamagedError as DamagedError
 from processors.identity import DigestSet
+from processors.packed import Packed, rows_of
 from processors.samples import SampleSet
 from processors.windows import Ints, Selection, Series
 
@@ -32,10 +35,6 @@ _STATE: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 }
 _SETS: Final[dict[str, tuple[type[DigestSet], int]]] = {"unique": (DigestSet, 2), "gauge": (SampleSet, 4)}
 _EMPTY: Final = {"min": np.iinfo(np.int64).max, "max": np.iinfo(np.int64).min}
-
-
-class DamagedError(Exception):
-    """A stored state that does not hold what it says it holds. It counts as lost and is rebuilt from the log."""
 
 
 class Codes(dict[Any, int]):
@@ -249,26 +248,33 @@ class PartialTable:
         return [self._saved_series, self.series.seen[self._saved_series :], packed.tobytes(), members]
 
     def unpack(self, frame: list[Any]) -> None:
-        """Read what `pack` wrote, in the order it was written: the last value of a row wins."""
-        since, series, packed, members = frame
+        """Read what `pack` wrote, in the order it was written: the last value of a row wins.
+
+        DamagedError or ValidationError where it makes no sense: it is of other code, or of another meter.
+        """
+        since, series, packed, members = msgspec.convert(frame, Packed)
         if since != len(self.series):
             raise DamagedError(f"series from {since}, expected {len(self.series)}")
         for one in series:
             self.series[tuple(one)]  # a look-up gives the next code
-        rows = np.frombuffer(packed, self.dtype)
-        if len(rows) and int(rows["series"].max()) >= len(self.series):
-            raise DamagedError("a row of a series that is not there")
+        if len(self.series) != since + len(series) or not all(series):
+            raise DamagedError("a series that is empty, or there already")
+        rows = rows_of(packed, self.dtype, len(self.series), self.window_ms)
         at = self._rows([self.series.seen[code] for code in rows["series"].tolist()], rows["window"])
         for name in self.dtype.names or ():
             self._columns[name][at] = rows[name]
         for code, window, start, added, chunk, offsets in members:
-            row = self.row_of[(code << 32) | (window // self.window_ms)]
-            if self.sets[row].count != start:
-                raise DamagedError(f"members from {start}, expected {self.sets[row].count}")
+            row = self.row_of.get((code << 32) | (window // self.window_ms), len(self.sets))
+            if row >= len(self.sets) or self.sets[row].count != start or len(added) % (8 * self._member_width):
+                raise DamagedError(f"members from {start} of a row that holds others")
             self.sets[row].add(np.frombuffer(added, np.uint64).reshape(-1, self._member_width))
             self.chunk_offsets[row][chunk:] = offsets
             self._saved_members[row] = self.sets[row].count
             self.most_members = max(self.most_members, self.sets[row].count)
+        for row in set(at.tolist()) if self.sets else ():
+            count = self.sets[row].count
+            if self._columns["members"][row] != count or len(self.chunk_offsets[row]) != -(-count // CHUNK_MEMBERS):
+                raise DamagedError(f"a row does not hold the {count} members that came with it")
 
     # -- closing
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.packed import Count
 from processors.partials import DamagedError
 from processors.sequences import SequenceDay, Sequences
 
+# day, total, first source, sources, slots, newest, counts, starts, ends, first stray, strays; see `_pack`
+Packed = tuple[Count, bytes, Count, bytes, bytes, bytes, bytes, bytes, bytes, Count, bytes]
 _STRAYED: Final = 0x80  # beside the number of intervals, in one byte
 INTERVALS_MAX: Final = 0x7F
 _SOURCE_BYTES: Final = 16 + 4 + 4 + 1  # digest, slot, newest, number of intervals
@@ -76,8 +80,14 @@ def _pack(
 
 
 def unpack(sequences: Sequences, packed: list[Any]) -> None:
-    """Read what `_pack` wrote, in the order it was written. DamagedError where it makes no sense."""
-    number, total, source, sources, slots_, newest, counts_, starts, ends, stray, strays = packed
+    """Read what `_pack` wrote, in the order it was written. DamagedError or ValidationError where it makes no sense."""
+    checked = msgspec.convert(packed, Packed)
+    number, total, source, sources, slots_, newest, counts_, starts, ends, stray, strays = checked
+    four, eight = len(counts_) * 4, sum(count & INTERVALS_MAX for count in counts_) * 8
+    if (len(total), len(slots_), len(newest), len(starts), len(ends)) != (16, four, four, eight, eight):
+        raise DamagedError(f"sequences of day {number} are cut off")
+    if len(sources) % 16 or len(strays) % 16:
+        raise DamagedError(f"sequences of day {number} end within a digest")
     day = sequences.day(number)
     if source != day.sources.count or stray != day.strays.count:
         raise DamagedError(f"sequences of day {number} from {source} and {stray}, which is not where they end")
@@ -94,7 +104,7 @@ def unpack(sequences: Sequences, packed: list[Any]) -> None:
     day.strayed[slots], day.count[slots] = counts >= _STRAYED, counts & INTERVALS_MAX
     held_ = np.arange(day.starts.shape[1]) < day.count[slots][:, None]
     for column, bytes_, empty in ((day.starts, starts, np.iinfo(np.int64).max), (day.ends, ends, -1)):
-        rows = np.full(held_.shape, empty, np.int64)
+        rows: NDArray[np.int64] = np.full(held_.shape, empty, np.int64)
         rows[held_] = np.frombuffer(bytes_, np.int64)
         column[slots] = rows
 

@@ -41,16 +41,18 @@ class SeriesStates:
             return
         series = (row.subject, tuple(zip(meter.dimensions, row.dimensions, strict=True)))
         place = (row.account, row.meter)
+        if meter.aggregation == "gauge":  # the row that comes before its samples, perhaps alone, tells nothing of them
+            if row.members:
+                readings = self._readings.setdefault(place, {}).setdefault(series, set())
+                for at, high, low, value in unpacked(row.members):
+                    readings.add(Reading(at, high, low, EXACT.scaleb(Decimal(value), -meter.precision)))
+            return
         windows = self._windows.setdefault(place, {})
         key = (series, meter.version, row.window_start_ms)
         state = windows.get(key)
         if state is None:
             state = windows[key] = UsageState()
         state.move(row, meter, *moved)
-        if meter.aggregation == "gauge" and row.members:
-            readings = self._readings.setdefault(place, {}).setdefault(series, set())
-            for at, high, low, value in unpacked(row.members):
-                readings.add(Reading(at, high, low, EXACT.scaleb(Decimal(value), -meter.precision)))
 
     def totals(self, account: str, meters: frozenset[str], start: date, end: date) -> list[Total]:
         """The windows of an account, those before `start` too, and its gauges slot by slot on the days [start, end)."""

@@ -6,13 +6,12 @@ import secrets
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config.settings import hide_credentials
-from processors.checkpoint import Checkpoint, Head, Snapshot, Write
+from processors.checkpoint import Checkpoint, Head, Snapshot, Write, decode_head, encode_head
 from processors.partials import DamagedError
 from sinks.errors import Retryable
 
@@ -29,7 +28,6 @@ _PASSING = (
     redis.exceptions.MasterDownError,
 )
 _REFUSALS = ("MISCONF", "NOREPLICAS")  # its disk is full, or too few replicas follow it: no class of their own
-_HEAD_ENCODER, _HEAD_DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Head)
 
 
 class FencedError(Exception):
@@ -52,7 +50,10 @@ class Slot(Protocol):
         """The owner's, since the last claim."""
 
     def claim(self, generation: int) -> Head | None:
-        """Become the owner; the head of the last checkpoint, if there is one. OlderCatalogueError, Retryable."""
+        """Become the owner; the head of the last checkpoint, if there is one.
+
+        DamagedError where it is no head (we are the owner all the same), OlderCatalogueError, Retryable.
+        """
 
     def load(self, head: Head) -> Snapshot:
         """All chunks that the head names, as far as they are there. Retryable."""
@@ -66,8 +67,8 @@ class Slot(Protocol):
     def verify(self, offset: int | None) -> None:
         """FencedError unless we are still the owner and the offset is ours. Retryable."""
 
-    def clear(self, head: Head) -> None:
-        """Forget a damaged state, as its owner. FencedError, Retryable."""
+    def clear(self, head: Head | None) -> None:
+        """Forget a damaged state, as its owner; None where the head itself is damaged. FencedError, Retryable."""
 
 
 def connect(url: str, timeout_s: float = 10) -> redis.Redis:
@@ -91,10 +92,10 @@ class RedisSlot:
         )
 
     def peek(self) -> Head | None:
-        """The head of the last checkpoint, for those who only look. Retryable."""
+        """The head of the last checkpoint, for those who only look. DamagedError, Retryable."""
         with _retryable():
             value = self._client.hget(self._head, "body")
-        return _HEAD_DECODER.decode(value) if value else None  # type: ignore[arg-type]
+        return decode_head(value) if value else None  # type: ignore[arg-type]
 
     def claim(self, generation: int) -> Head | None:
         """Write a fresh random token: from here on a stale owner's checkpoints are refused."""
@@ -105,7 +106,7 @@ class RedisSlot:
                 f"{self._prefix} was written with catalogue generation {int(value)}, ours is {generation}; "
                 "restart this worker so that it reads the newest catalogue"
             )
-        return _HEAD_DECODER.decode(value) if value else None
+        return decode_head(value) if value else None
 
     def load(self, head: Head) -> Snapshot:
         """Read in pieces; a chunk shorter than its manifest comes back short, and `checkpoint.load` says so."""
@@ -125,7 +126,7 @@ class RedisSlot:
         keys = [self._head, *(self._prefix + one.name for one in writes)]
         keys += [self._prefix + name for name in checkpoint.deletes]
         expected = "" if checkpoint.expected is None else str(checkpoint.expected)
-        arguments: list[Any] = [self.token, expected, head.offset, head.generation, _HEAD_ENCODER.encode(head)]
+        arguments: list[Any] = [self.token, expected, head.offset, head.generation, encode_head(head)]
         arguments += [len(writes), _STRING_BYTES_MAX]
         for one in writes:
             arguments += [one.at, one.data]
@@ -150,9 +151,10 @@ class RedisSlot:
         if token != self.token or (offset is not None and int(there or -1) != offset):
             raise FencedError(f"{self._prefix} has another owner")
 
-    def clear(self, head: Head) -> None:
-        """The head goes first: a script that fails right after it leaves chunks that no head names."""
-        self._owned(self._clear, list(head.manifest.chunks()), [])
+    def clear(self, head: Head | None) -> None:
+        """The head goes first: a script that fails right after it leaves chunks that no head names. So does a head that
+        cannot be read; they are written over when their names are used again."""
+        self._owned(self._clear, [] if head is None else list(head.manifest.chunks()), [])
 
     def _owned(self, script: Any, names: list[str], arguments: list[Any]) -> None:
         keys = [self._head, *(self._prefix + name for name in names)]

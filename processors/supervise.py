@@ -101,6 +101,7 @@ class Supervisor:
         self._metered: set[int] = set()
         self._rated: set[int] = set()
         self._deaths: list[float] = []
+        self._lost: tuple[float, str] | None = None  # when a worker last lost a partition, and how
         self._past = Tally()  # of workers that are gone
         self._looking = self._stopping = False
         self._look_at = 0.0  # when to look for a new catalogue
@@ -118,6 +119,9 @@ class Supervisor:
         stall_ms = self._settings.processing.health_stall_ms
         now = self._clock.monotonic()
         looks = [child.health(now, stall_ms) for child in self._children]
+        if self._lost is not None and (now - self._lost[0]) * 1000 < stall_ms:
+            # For as long as it takes to see a second one: two runs that take it from each other must not look well.
+            looks = [*looks, Health(False, f"{self._lost[1]}, {now - self._lost[0]:.0f} s ago")]
         return Tally(
             workers=len(self._children),
             messages=self._past.messages + sum(one.events for one in known),
@@ -157,6 +161,7 @@ class Supervisor:
                 raise WorkersFailedError(heard.reason)
             if isinstance(heard, Anew):
                 self._say(f"worker {child.process.pid} starts anew: {heard.reason}")
+                self._lost = (self._clock.monotonic(), f"worker {child.process.pid} lost {heard.reason}")
                 self._forget(child)
                 continue
             child.status = heard

@@ -27,7 +27,8 @@ _PASSING = frozenset(
 )
 _LISTEN_S = 0.1  # `consume` waits this long for a full batch, even when the end has been reached
 _DAY_MS = 86_400_000
-_LETTER_BYTES_MAX = 2 * 2**20  # a refused message of 1 MiB, Kafka's default, is 1.4 MiB as a letter: base64 in JSON
+LETTER_RAW_BYTES_MAX = 2**20  # of a refused message, Kafka's default limit; more of it would not fit its topic
+_LETTER_BYTES_MAX = 2 * LETTER_RAW_BYTES_MAX  # base64 in JSON makes it 1.4 times as long
 _ANY_BYTES = 1_000_000_000  # librdkafka's highest: the topic decides what it takes, not our client
 _NEVER = 2**63  # above every offset
 
@@ -91,9 +92,17 @@ def create_topics(settings: Kafka, log_reach_ms: int = 0) -> list[str]:
 
 
 def topic_id(settings: Kafka, topic: str) -> str:
-    """The broker's own id of a topic: a topic made again under the same name has another one."""
+    """The broker's own id of a topic: a topic made again under the same name has another one.
+
+    Retryable where the broker is away, KafkaException where the topic is not there.
+    """
     client = admin(settings)  # named: an answer never comes once its client is collected
-    return str(client.describe_topics(TopicCollection([topic]))[topic].result(_REQUEST_S).topic_id)
+    try:
+        return str(client.describe_topics(TopicCollection([topic]))[topic].result(_REQUEST_S).topic_id)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise
+        raise passing(error) or error from error
 
 
 def partition_count(settings: Kafka, topic: str) -> int:

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -125,6 +125,7 @@ class Pipeline:
         name: str,
         catalogue: Catalogue,
         limits: Limits | None = None,
+        events_config: Mapping[str, str] | None = None,
         **processing: Any,
     ) -> None:
         topics = {f"{kind}_topic": f"{name}.{kind}" for kind in _TOPICS}
@@ -145,17 +146,17 @@ class Pipeline:
             ),
             limits=limits or Limits(),
         )
-        self.make_events_topic()
+        self.make_events_topic(events_config)
         create_topics(self.settings.kafka)
         ClickHouseSink(self.settings.clickhouse).migrate()
         self.client: Client = reader(self.settings.clickhouse)
         self.redis = redis.Redis.from_url(redis_url)
         self.publish(catalogue)
 
-    def make_events_topic(self) -> None:
+    def make_events_topic(self, more: Mapping[str, str] | None = None) -> None:
         """With the timestamps of the producer, and kept for ever."""
         kafka = self.settings.kafka
-        config = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+        config = {"message.timestamp.type": "CreateTime", "retention.ms": "-1", **(more or {})}
         new = NewTopic(kafka.events_topic, PARTITIONS, 1, config=config)
         client = admin(kafka)
         client.create_topics([new])[new.topic].result(30)
@@ -178,7 +179,7 @@ class Pipeline:
 
     def send(self, messages: list[Message]) -> None:
         """Returns when all are acknowledged."""
-        producer = Producer({"bootstrap.servers": self.settings.kafka.bootstrap, "message.max.bytes": 2 * 2**20})
+        producer = Producer({"bootstrap.servers": self.settings.kafka.bootstrap, "message.max.bytes": 16 * 2**20})
         topic, failed = self.settings.kafka.events_topic, list[Any]()
 
         def delivered(error: Any, _: Any) -> None:

@@ -58,6 +58,7 @@ CATALOGUE = Catalogue(
         Meter("disk", 1, "b", "latest", "deep.g"),
         Meter("low", 1, "b", "min", "v", precision=3, allow_negative=True),
         Meter("high", 1, "b", "max", "v", ("zone",), window="5m", precision=3, allow_negative=True),
+        Meter("level", 1, "b", "gauge", "v", ("tier",), precision=3, allow_negative=True),
     ),
     plans=(_PRO, _MAX, _FREE),
     accounts=(Account("acme", ("s0", "s1")), Account("umbra", ("s2",), NOVEMBER)),

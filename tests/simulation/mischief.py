@@ -105,8 +105,9 @@ def cut_log(world: World) -> None:
         world.harmed.add(partition)
         return
     kept = [message for message in world.logs[partition][: world.shown[partition]] if message.offset < log.end]
-    world.set_log(partition, kept + world.logs[partition][world.shown[partition] :])
+    rest = world.logs[partition][world.shown[partition] :]
     world.shown[partition] = len(kept)
+    world.set_log(partition, kept + rest)
 
 
 def make_topic_anew(world: World) -> None:
@@ -116,8 +117,8 @@ def make_topic_anew(world: World) -> None:
         world.harmed.clear()
         world.broker.make_anew(EVENTS)
         for partition in range(world.events_partitions):
-            world.set_log(partition, make_log(world.rng, world.rng.randint(1, 20)))
             world.shown[partition] = 0
+            world.set_log(partition, make_log(world.rng, world.rng.randint(1, 20)))
 
 
 _KINDS = {

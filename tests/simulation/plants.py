@@ -1,7 +1,6 @@
 """Bugs to plant in the real code, one at a time. tests.simulation.planted says how soon the simulator finds each.
 
-Each is a small patch over code that is right, as somebody might have written it. A simulator that does not find one
-would not have found it in earnest.
+Each is a small patch over code that is right, as somebody might have written it.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from processors.meter_stage import MeterStage
 from processors.outputs import Released
 from processors.owner import Mark, Owner
 from tests.simulation.slots import SlotStore
+from tests.simulation.tables import RATED_KEY
 
 Patch = contextlib.AbstractContextManager[Any]
 
@@ -182,9 +182,7 @@ def rated_version_from_one_partial_only() -> Patch:
 
 @planted("I6")
 def plan_version_in_the_row_key() -> Patch:
-    from tests.simulation import tables
-
-    return mock.patch("tests.simulation.tables.RATED_KEY", (*tables.RATED_KEY, "plan_version"))
+    return mock.patch("tests.simulation.tables.RATED_KEY", (*RATED_KEY, "plan_version"))
 
 
 @planted("I")
@@ -211,11 +209,8 @@ def checkpoint_in_the_middle_of_a_message() -> Patch:
         self.state.offset = int(batch.offset[-1])
         self.__dict__["_rest"] = (value, self.state.offset, int(batch.timestamp_ms[-1]), events)
 
-    stack = contextlib.ExitStack()
     at_end = Owner.at_end
-    stack.enter_context(mock.patch.object(Owner, "fold", cut))
-    stack.enter_context(mock.patch.object(Owner, "at_end", lambda self: (rest_of(self), at_end(self))[1]))
-    return stack
+    return mock.patch.multiple(Owner, fold=cut, at_end=lambda self: (rest_of(self), at_end(self))[1])
 
 
 @planted("I", "bug")
@@ -229,7 +224,7 @@ def no_manifest() -> Patch:
         segments = {n: length for n, length in manifest.segments.items() if f"state:{n}" in kept}
         hours = {h: sum(len(d) for n, d in kept.items() if n.startswith(f"ids:{h}:")) for h in manifest.hours}
         pieces = {h: n for h, n in hours.items() if n == manifest.hours[h]}
-        snapshot.head.manifest = checkpoint.Manifest(segments, pieces)
+        snapshot.head.manifest = checkpoint.Manifest(segments, pieces, sums=manifest.sums)
         whole(state, snapshot)
 
     return mock.patch("processors.owner.load", load)
@@ -267,18 +262,12 @@ def letters_after_the_checkpoint() -> Patch:
         checkpoint(self)
         send(self)
 
-    stack = contextlib.ExitStack()
-    stack.enter_context(mock.patch.object(MeterStage, "_checkpoint", then_letters))
-    stack.enter_context(mock.patch.object(MeterStage, "_send_letters", lambda self: None))
-    return stack
+    return mock.patch.multiple(MeterStage, _checkpoint=then_letters, _send_letters=lambda self: None)
 
 
 @planted("I2", "I1")
 def outputs_taken_for_acknowledged_once_sent() -> Patch:
-    stack = contextlib.ExitStack()
-    stack.enter_context(mock.patch.object(MeterStage, "_await", lambda self, future: None))
-    stack.enter_context(mock.patch.object(MeterStage, "_await_producer", lambda self: None))
-    return stack
+    return mock.patch.multiple(MeterStage, _await=lambda self, future: None, _await_producer=lambda self: None)
 
 
 @planted("I1", "livelock")
@@ -295,14 +284,15 @@ def counts_of_the_last_owner_left_unsent() -> Patch:
 
 @planted("I")
 def messages_taken_early_outlive_their_partition() -> Patch:
-    def keep_alive(self: PartitionConsumer) -> None:
-        running = self.position.keys() - self._paused
-        if running:
-            self._consumer.pause(self._places(running))
-            self._paused |= running
-        self._early += self._consumer.consume(1, 0)
+    """What a callback of `consume` dropped is there again, as with `self._early += consume(...)`."""
+    keep_alive = PartitionConsumer.keep_alive
 
-    return mock.patch.object(PartitionConsumer, "keep_alive", keep_alive)
+    def forgetful(self: PartitionConsumer) -> None:
+        early = self._early
+        keep_alive(self)
+        self._early = early + [message for message in self._early if message not in early]
+
+    return mock.patch.object(PartitionConsumer, "keep_alive", forgetful)
 
 
 @planted("I6")

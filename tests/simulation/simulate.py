@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from unittest import mock
 
+from tests.simulation.commands import simulated
 from tests.simulation.processes import end_alone
 from tests.simulation.verdict import decoder
 from tests.simulation.world import World
@@ -28,7 +29,7 @@ _SHOWN = 1_000  # characters of a fault
 @contextlib.contextmanager
 def small(seed: int) -> Iterator[None]:
     """Chunks, pieces and frames so small that a short run fills many of them; compactions seldom, often or always."""
-    with contextlib.ExitStack() as until:
+    with simulated(), contextlib.ExitStack() as until:
         for name, value in {
             "partials.CHUNK_MEMBERS": 3,
             "outputs.CHUNK_MEMBERS": 3,

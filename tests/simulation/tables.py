@@ -171,7 +171,7 @@ def window_rows(columns: UsageRows, catalogue: Catalogue) -> list[WindowRow]:
                 *(row["meter"], row["meter_version"], row["subject"], [dims[path] for path in meter.dimensions]),
                 *(row["account"], row["window_start_ms"], row["topic"], row["partition"], row["chunk"], row["offset"]),
                 *(row["events"], row["sum_hi"], row["sum_lo"], value, row["latest_time_us"]),
-                *(row["latest_id_hi"], row["latest_id_lo"], np.asarray(held, np.uint64).tobytes()),
+                *(row["latest_id_hi"], row["latest_id_lo"], np.asarray(held, np.uint64).tobytes(), row["admission"]),
             )
         )
     return found

@@ -8,10 +8,12 @@ from tests.simulation.plants import PLANTS
 from tests.simulation.simulate import main, simulate
 
 SEEDS = range(1, 121)
-# Seeds that once failed, and what was wrong.
+# Seeds that once failed, and what was wrong. What the simulator does with a seed changes when it learns something, so
+# the first two are planted again, too.
 MENDED = {
     74: "a message taken while waiting outlived the loss of its partition, and was folded twice when it came back",
     13: "an owner died before the counts of a checkpoint without rows went out, and nobody sent them",
+    54: "a worker began on the topic made anew with the offsets and the state of the old one",
     72: "a zombie's rows of an older catalogue came after they had been looked for, and stayed",
 }
 

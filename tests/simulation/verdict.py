@@ -16,12 +16,13 @@ from config.settings import Limits
 from processors import partials
 from processors.events import Decoder
 from processors.meter import Letter, PartitionState
-from processors.outputs import WindowRow, unpublished_rows
+from processors.outputs import WindowRow, admitted_rows, unpublished_rows
 from rating.invoices import MeterTotal, SegmentUsage, preview
 from rating.numbers import shown
 from rating.periods import month_of
+from tests.simulation.commands import admission_faults
 from tests.simulation.logs import SKEW_MS, batch_of
-from tests.simulation.oracle import VERDICTS, Oracle, State, quantity, rated
+from tests.simulation.oracle import VERDICTS, Key, Oracle, Sample, State, quantity, rated
 
 _ROW = msgspec.msgpack.Decoder(WindowRow)
 _LETTER = msgspec.json.Decoder(Letter)
@@ -33,14 +34,17 @@ if TYPE_CHECKING:
 
 def row_faults(oracle: Oracle, row: WindowRow) -> list[str]:
     """I3: whoever wrote a row, the log through its version determines what it says."""
-    key = (row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
+    key = _key_of(row)
     if row.chunk:
         last = max(oracle.history.get(key, {0: State()}))
         members = oracle.history.get(key, {}).get(last, State()).members
         size = partials.CHUNK_MEMBERS
         within = [m for m in members[size * (row.chunk - 1) : size * row.chunk] if m[1] <= row.offset]
-        wanted: Any = (b"".join(map(member_bytes, [value for value, _ in within])), {within[-1][1]} if within else {-1})
-        said: Any = (row.members, {row.offset})
+        wanted: Any = ([value for value, _ in within], within[-1][1] if within else -1)
+        if _meter(oracle.catalogue, row).aggregation == "gauge":
+            said: Any = (_samples(oracle, row, wanted[0]), row.offset)
+        else:
+            wanted, said = (b"".join(map(member_bytes, wanted[0])), wanted[1]), (row.members, row.offset)
     else:
         state = oracle.history.get(key, {}).get(row.offset)
         wanted = state and _shape(oracle.catalogue, row, state)
@@ -53,6 +57,23 @@ def member_bytes(text: str) -> bytes:
     return struct.pack("<QQ", digest >> 64, digest & (2**64 - 1))
 
 
+def _key_of(row: WindowRow) -> Key:
+    place = (row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
+    return (*place, row.admission)
+
+
+def _samples(oracle: Oracle, row: WindowRow, wanted: list[Sample]) -> list[Sample]:
+    """What a gauge's row says, where each identity stands for one and the same event in all rows."""
+    precision, found = _meter(oracle.catalogue, row).precision, []
+    for place, (time_us, *digest, value) in enumerate(struct.iter_unpack("<qQQq", row.members)):
+        identity = wanted[place].identity if place < len(wanted) else ("none",)
+        name = identity[::3] if "number" in identity else identity  # a number is the same in each of its days
+        known = oracle.digests.setdefault(name, tuple(digest)) == tuple(digest)
+        known &= oracle.named.setdefault(tuple(digest), name) == name
+        found.append(Sample(time_us, identity if known else ("another",), Decimal(value).scaleb(-precision)))
+    return found
+
+
 def _meter(catalogue: Catalogue, row: WindowRow) -> Any:
     return next(m for m in catalogue.meters if (m.id, m.version) == (row.meter, row.meter_version))
 
@@ -61,7 +82,7 @@ def _shape(catalogue: Catalogue, row: WindowRow, state: State) -> tuple[Any, ...
     kind = _meter(catalogue, row).aggregation
     if kind in ("sum", "avg"):
         return (state.events, state.sum)
-    value = {"min": state.lowest, "max": state.highest, "latest": state.latest}.get(kind)
+    value = {"min": state.lowest, "max": state.highest, "latest": state.latest, "gauge": state.latest}.get(kind)
     return (state.events, value)
 
 
@@ -70,12 +91,15 @@ def _said(catalogue: Catalogue, row: WindowRow) -> tuple[Any, ...]:
     if meter.aggregation in ("sum", "avg"):
         return (row.events, Decimal((row.sum_hi << 32) + row.sum_lo).scaleb(-meter.precision))
     value = Decimal(row.value).scaleb(-meter.precision)
-    return (row.events, {"min": value, "max": value, "latest": (row.time_us, value)}.get(meter.aggregation))
+    latest = (row.time_us, value)
+    said = {"min": value, "max": value, "latest": latest, "gauge": latest}
+    return (row.events, said.get(meter.aggregation))
 
 
 def check(world: World) -> list[str]:
     """Every invariant, over a world that has come to rest."""
     faults = [*_ledgers(world), *_totals(world), *_ties(world), *_determinism(world), *_letters(world)]
+    faults += admission_faults(world)
     return faults if world.remade else faults + _rated(world)  # rated is what was on the old topic, too
 
 
@@ -103,9 +127,9 @@ def _totals(world: World) -> list[str]:
     for _, row in world.tables.usage.rows.values():
         if row.topic != world.topic_id:
             continue
-        key = (row.partition, row.meter, row.meter_version, row.subject, tuple(row.dimensions), row.window_start_ms)
+        key = (row.partition, *_key_of(row))
         if row.chunk:
-            members[key] += len(row.members) // 16
+            members[key] += len(row.members) // (32 if _meter(world.published(), row).aggregation == "gauge" else 16)
         else:
             plain[key] = row
     wanted = {(p, *key): state for p, oracle in enumerate(world.oracles) for key, state in oracle.states.items()}
@@ -127,7 +151,13 @@ def _totals(world: World) -> list[str]:
 
 def _ties(world: World) -> list[str]:
     tables = world.tables
-    named = {"usage": tables.usage, "ledger": tables.ledger, "rated": tables.rated, "late": tables.late}
+    named = {
+        "usage": tables.usage,
+        "ledger": tables.ledger,
+        "rated": tables.rated,
+        "late": tables.late,
+        "admissions": tables.admissions,
+    }
     return [f"I4: {name}: {fault}" for name, table in named.items() for fault in table.faults]
 
 
@@ -137,9 +167,10 @@ def _determinism(world: World) -> list[str]:
     limits = world.settings.limits
     for partition, log in enumerate(world.logs):
         catalogue = world.published()
-        state = PartitionState(catalogue, limits, decoder(catalogue, limits, SKEW_MS))
+        state = PartitionState(catalogue, limits, decoder(catalogue, limits, SKEW_MS), world.topic_id)
         letters = state.fold(batch_of(log))
-        plain = {frozen(row): row for row in unpublished_rows(state, 0, world.topic_id, partition)}
+        place = (0, world.topic_id, partition)
+        plain = {frozen(row): row for row in unpublished_rows(state, *place) + admitted_rows(state, *place)[0]}
         found = {
             frozen(row): row
             for _, row in world.tables.usage.rows.values()
@@ -262,13 +293,14 @@ def _previews(world: World, catalogue: Catalogue, found: dict[Any, Any]) -> list
         for segment in catalogue.tariff().segments(account, period):
             states: dict[str, list[State]] = defaultdict(list)
             for oracle in world.oracles:
-                for (meter, _, subject, _, start), state in oracle.states.items():
+                for (meter, _, subject, _, start, _), state in oracle.states.items():
                     day = np.datetime64(start, "ms").astype("datetime64[D]").item()
                     if catalogue.account_of(subject, start) == account and segment.start <= day < segment.end:
                         states[meter].append(state)
             totals = {
                 meter: MeterTotal(quantity(aggregation[meter], held), sum(one.events for one in held))
                 for meter, held in states.items()
+                if aggregation[meter] != "gauge"  # has no price here
             }
             usage.append(SegmentUsage(segment, totals))
         for line in preview(account, period, usage).lines:

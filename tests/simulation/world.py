@@ -6,6 +6,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ from config.catalogue import END_MS, Catalogue
 from processors.outputs import WindowRow
 from tests.simulation.broker import Broker, Record
 from tests.simulation.clients import SimProducer
+from tests.simulation.commands import Command, message_of
 from tests.simulation.group import Group
 from tests.simulation.intervals import settings
 from tests.simulation.logs import HISTORIES, SKEW_MS, begins_ms, make_log
@@ -22,8 +24,9 @@ from tests.simulation.processes import Machine, SimChild
 from tests.simulation.scheduling import Scheduler
 from tests.simulation.slots import SlotStore
 from tests.simulation.tables import Tables
-from tests.simulation.verdict import check, frozen, row_faults
+from tests.simulation.verdict import check, decoder, frozen, row_faults
 
+_COMMANDS = 0.004  # share of steps at which somebody admits letters
 _SLOT_FAULTS = ("refused", "lost", "late", "late", "torn", "before", "after", "after")
 _ROW = msgspec.msgpack.Decoder(WindowRow)
 _OF_THE_LOG = ("the log", "another topic")  # what a refusal names where the log is at fault
@@ -44,6 +47,7 @@ class World:
         self.logs: list[list[Message]] = [[] for _ in range(self.events_partitions)]
         self.shown = [0] * self.events_partitions
         self.loses = rng.random() < 0.15  # records that were acknowledged, once
+        self.all_came_back = False  # every late event was admitted at the calm end
         self.harmed: set[int] = set()  # partitions that lost what was read already
         self.remade = False  # the events topic was made anew
         self.forgets = rng.random() < 0.1  # the log's retention may be too short in this run
@@ -81,8 +85,27 @@ class World:
     def set_log(self, partition: int, log: list[Message]) -> None:
         """What is and will be on the current events topic."""
         self.logs[partition] = log
-        oracle = Oracle(self.catalogues[-1], self.settings.limits, SKEW_MS).fold(log)
-        self._truth[(self.topic_id, partition)] = oracle
+        oracle = Oracle(self.catalogues[-1], self.settings.limits, SKEW_MS, self.topic_id)
+        self._truth[(self.topic_id, partition)] = oracle.fold(log[: self.shown[partition]])
+
+    def truth(self, topic_id: str, partition: int) -> Oracle:
+        """About what was shown of a log, be it of a topic that is gone."""
+        return self._truth[(topic_id, partition)]
+
+    def bring_back(self, partition: int, said: list[Any], value: bytes) -> int | None:
+        """An admission record goes to the end of the log; its offset. None where nothing can be sent any more."""
+        if partition in self.harmed:
+            return None
+        log, at = self.logs[partition], self.shown[partition]
+        offset = log[at - 1].offset + 1 if at else 0
+        at_ms = said[0] if self.rng.random() < 0.7 else max([one.timestamp_ms for one in log[:at]], default=said[0])
+        log[at:] = [
+            message_of(self, offset, at_ms, value, said),
+            *(one._replace(offset=one.offset + 1) for one in log[at:]),
+        ]
+        self._show(partition, log[at : at + 1])
+        self.seen["admission records"] += 1
+        return offset
 
     @property
     def oracles(self) -> list[Oracle]:
@@ -179,6 +202,9 @@ class World:
             self._arrive()
         elif chance < 0.25 + self.trouble:
             mischief(self)
+        elif chance > 1 - _COMMANDS and (self.tables.late.rows or self.tables.dead.rows):
+            for _ in range(rng.choice((1, 1, 2))):
+                Command(self, decoder)
         else:
             self.scheduler.step()
         self._mend()
@@ -202,6 +228,7 @@ class World:
 
     def _show(self, partition: int, messages: list[Message]) -> None:
         there = self.broker.topics[EVENTS].partitions[partition]
+        self.truth(self.topic_id, partition).fold(messages)
         for one in messages:
             there.append(None, one.value, one.timestamp_ms, one.offset)
         self.shown[partition] += len(messages)
@@ -265,9 +292,21 @@ class World:
         for log in self.broker.topics[WINDOWS].partitions:
             log.compact(log.end)
             self.faults += gone_back(self, log)
-        if stale and len(self.catalogues) > 1:  # what zombies rated by an older catalogue is found by the next sweep
+        commands = any(isinstance(one, Command) for one in stale)
+        if not self.faults and self.rng.random() < 0.2:
+            self._admit_all()
+        elif commands or (stale and len(self.catalogues) > 1):
+            # What zombies rated by an older catalogue is found by the next sweep; and a command may have been late.
             last = Machine(self, 1, until_caught_up=True)
             self._until(lambda: last.dead)
+
+    def _admit_all(self) -> None:
+        """Nothing moves, so nothing expires: a command brings back all that is late."""
+        command = Command(self, decoder, thorough=True)
+        self._until(lambda: command.dead)
+        last = Machine(self, 1, until_caught_up=True)
+        self._until(lambda: last.dead)
+        self.all_came_back = True
 
     def _until(self, over: Callable[[], bool]) -> None:
         """Let everything happen until it is over."""

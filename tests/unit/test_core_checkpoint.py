@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from unittest import mock
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from config.settings import Limits
-from processors.checkpoint import Checkpoint, Head, Manifest, Recorder, Snapshot, encode_frame, frames, load
+from processors.checkpoint import Checkpoint, Head, Manifest, Recorder, Snapshot, decode_head, encode_head, load
+from processors.digests import framed, payloads, sealed, summed
 from processors.events import Decoder
 from processors.meter import PartitionState
 from processors.partials import DamagedError
@@ -86,11 +88,45 @@ def test_a_flipped_byte_of_a_frame_is_seen(snapshot: Snapshot) -> None:
             load(empty(), Snapshot(snapshot.head, snapshot.chunks | {name: bytes(data)}))
 
 
+def test_a_changed_identity_is_seen(snapshot: Snapshot) -> None:
+    """One event less in an hour is one double charge later."""
+    rng = random.Random(4)
+    for name in [name for name in snapshot.chunks if name.startswith("ids:")]:
+        data = bytearray(snapshot.chunks[name])
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        with pytest.raises(DamagedError, match="committed"):
+            load(empty(), Snapshot(snapshot.head, snapshot.chunks | {name: bytes(data)}))
+
+
+def test_a_head_comes_back_whole_or_not_at_all(snapshot: Snapshot) -> None:
+    data = encode_head(snapshot.head)
+    assert decode_head(data) == snapshot.head
+    for at in range(len(data)):
+        for changed in (data[:at], data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]):
+            with pytest.raises(DamagedError):
+                decode_head(changed)
+
+
+def test_a_frame_of_other_code_is_damaged_and_not_a_crash(snapshot: Snapshot) -> None:
+    """Its checksum is right. What it holds is not what this version writes."""
+    for tables in (7, [["requests", 1, 0, []]], [["requests", 2, 0, [], b"x", []]], [["users", 1, 0, [[]], b"", []]]):
+        frame, digest = framed(msgspec.msgpack.encode(tables), 0)
+        head = copy.deepcopy(snapshot.head)
+        head.manifest = Manifest({0: len(frame)}, sums={"state:0": digest})
+        with pytest.raises(DamagedError):
+            load(empty(), Snapshot(head, {"state:0": frame}))
+
+
 def test_an_identity_twice_in_an_hour_is_seen(snapshot: Snapshot) -> None:
     name = next(name for name, data in snapshot.chunks.items() if name.startswith("ids:") and len(data) >= 32)
-    data = snapshot.chunks[name]
+    hour = int(name.split(":")[1])
+    data = b"".join(held for piece, held in snapshot.chunks.items() if piece.startswith(f"ids:{hour}:"))
+    twice = data[:16] + data[:-16]
+    head = copy.deepcopy(snapshot.head)
+    head.manifest.sums[f"ids:{hour}"] = summed(np.frombuffer(twice, np.uint64).reshape(-1, 2))
+    pieces = {f"ids:{hour}:{at // 48}": twice[at : at + 48] for at in range(0, len(twice), 48)}
     with pytest.raises(DamagedError, match="twice"):
-        load(empty(), Snapshot(snapshot.head, snapshot.chunks | {name: data[:16] * (len(data) // 16)}))
+        load(empty(), Snapshot(head, snapshot.chunks | pieces))
 
 
 def test_a_partial_newer_than_the_head_is_seen(snapshot: Snapshot) -> None:
@@ -106,9 +142,31 @@ def test_a_meter_that_the_catalogue_lacks_is_seen(snapshot: Snapshot) -> None:
 
 
 def test_frames_come_back_in_order() -> None:
-    assert encode_frame([]) == b""
-    assert frames(encode_frame([[1, "a"]]) + encode_frame([[2, "b"], [3]])) == [[1, "a"], [2, "b"], [3]]
-    assert frames(b"") == []
+    first, digest = framed(b"one", 0)
+    second, last = framed(b"two", digest)
+    assert payloads(first + second) == ([b"one", b"two"], last)
+    assert payloads(b"") == ([], 0)
+    for moved in (second, second + first, first + first, framed(b"two", 0)[0] + second):
+        with pytest.raises(DamagedError):
+            payloads(moved)
+
+
+def test_checksums_are_what_they_always_were() -> None:
+    """They are stored: another value for the same bytes would count every state as lost."""
+    assert summed(np.arange(8, dtype=np.uint64).reshape(-1, 2)) == 11837313140508231695
+    assert summed(np.full((3, 2), 2**64 - 1, np.uint64), 7) == 521623062218187978
+    assert framed(b"one", 0) == (b"\x03\x00\x00\x00\xa0\xe1\x1f2\xa7\xab\x1f\x91one", 10457265594366419360)
+    assert framed(b"two", 5)[1] == 15973611965794636446
+    assert sealed(b"body") == b"\xfa\xe1\x7f\x18\xee\xc8\xf2\x84body"
+
+
+def test_a_segment_that_is_no_frames_says_where() -> None:
+    frame, digest = framed(b"", 0)
+    assert payloads(frame) == ([b""], digest)
+    with pytest.raises(DamagedError, match="header is cut off at byte 12"):
+        payloads(frame + b"abc")
+    with pytest.raises(DamagedError, match="frame at byte 12 is damaged"):
+        payloads(frame + frame)
 
 
 def test_the_manifest_names_each_piece_of_an_hour() -> None:
@@ -155,13 +213,14 @@ def test_no_write_of_a_compaction_is_larger_than_a_frame_and_a_row() -> None:
         written = recorder.compact(0)
     assert len(written) > 5
     assert max(len(one.data) for one in written) < 2_500
-    copy = empty()
+    other = empty()
     chunks: dict[str, bytes] = {}
     for one in written:
         assert len(chunks.get(one.name, b"")) == one.at
         chunks[one.name] = chunks.get(one.name, b"") + one.data
-    head = Head(state.offset, 0, state.clock_ms, 1, state.ledger, Manifest(recorder.manifest.segments, {}))
-    load(copy, Snapshot(head, chunks))
-    assert {key: len(table) for key, table in copy.tables.items()} == {
+    manifest = Manifest(recorder.manifest.segments, sums=recorder.manifest.sums)
+    head = Head(state.offset, 0, state.clock_ms, 1, state.ledger, manifest)
+    load(other, Snapshot(head, chunks))
+    assert {key: len(table) for key, table in other.tables.items()} == {
         key: len(table) for key, table in state.tables.items() if len(table)
     }

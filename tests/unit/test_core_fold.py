@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from config.settings import Limits
 from processors.checkpoint import Recorder, load
 from processors.events import Decoder
+from processors.instants import END_US
 from processors.limits import refused_by
 from processors.meter import Batch, Letter, PartitionState
 from processors.outputs import WindowRow, unpublished_rows
@@ -135,6 +136,22 @@ def test_a_batch_in_which_nothing_is_accepted_is_counted() -> None:
     assert (one.ledger.consumed, one.ledger.invalid) == (3, 3)
     assert [(letter.offset, letter.index) for letter in letters] == [(3, 0), (5, 0), (9, 0)]
     assert (one.offset, one.clock_ms) == (10, 30)
+
+
+@pytest.mark.parametrize("stamp", [-1, -(2**63), 2**53, 2**62, 2**63 - 1])
+def test_a_timestamp_that_no_clock_gives_says_the_same_in_any_batch(stamp: int) -> None:
+    """One beyond the calendar closes every window, and none before 1970 opens one."""
+    log = make_log(random.Random(4), 30)
+    log[10] = log[10]._replace(timestamp_ms=stamp)
+    whole, letters = folded(log, Limits(), [batch_of(log)])
+    single, said = folded(log, Limits(), [batch_of([message]) for message in log])
+    assert (whole.ledger, whole.clock_ms, whole.open_digest()) == (single.ledger, single.clock_ms, single.open_digest())
+    assert {(one.offset, one.index, one.verdict) for one in letters} == {
+        (one.offset, one.index, one.verdict) for one in said
+    }
+    assert 0 <= whole.clock_ms <= END_US // 1000
+    if stamp > 2**52:
+        assert whole.identities.hours == {}
 
 
 def test_the_digest_of_what_is_open_tells_any_difference() -> None:

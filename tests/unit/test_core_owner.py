@@ -17,6 +17,7 @@ from processors.checkpoint import Recorder, Write
 from processors.meter import Batch
 from processors.outputs import Released
 from processors.owner import LogTooShortError, Mark, Owner
+from processors.partials import DamagedError
 from processors.state import FencedError, OlderCatalogueError
 from sinks.errors import Retryable
 from tests.simulation.slots import FakeSlot, SlotStore
@@ -300,6 +301,21 @@ def test_a_damaged_state_is_rebuilt_from_the_log(place: Place, name: str) -> Non
     owner = place.begun(0)
     assert place.store.now.chunks == {}
     assert said(through(owner, place.log, 0)) == [("hours", 0, 0, 1), ("hours", 1, 0, 0)]
+
+
+def test_a_state_whose_head_is_damaged_is_rebuilt_from_the_log(place: Place) -> None:
+    place.log.add("b", 5.5, "u")
+    through(place.begun(0), place.log, 0)
+
+    def claim(generation: int) -> None:
+        whole(generation)
+        raise DamagedError("the head is damaged")
+
+    owner = place.owner()
+    whole = owner.slot.claim
+    with mock.patch.object(owner.slot, "claim", claim), mock.patch.object(owner.slot, "clear") as clear:
+        assert owner.begin() == 0
+    clear.assert_called_once_with(None)
 
 
 def test_marks_are_made_under_steady_load(place: Place) -> None:

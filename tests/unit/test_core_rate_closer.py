@@ -216,3 +216,13 @@ def test_a_gauge_that_sends_nothing_owes_for_every_day_that_passes() -> None:
     rater.add([window_row(METERS[2], "", at, 2, 0, late)], at)
     again = [row for row in rater.rate() if row.price == "storage" and row.period_start == date(2026, 12, 1)]
     assert sum(row.amount or 0 for row in again) == Decimal("9.15")
+
+
+def test_a_gauge_whose_samples_are_still_on_their_way_is_worth_nothing_yet() -> None:
+    """Its own row goes out before those of its samples, and stage 2 may take it alone."""
+    rater = Rater(catalogue(), lambda account: True)
+    at = day_ms(date(2026, 11, 30))
+    rater.add([window_row(METERS[2], "", at, 1, 0)], at)
+    assert sum(row.amount or 0 for row in rater.rate() if row.price == "storage") == 0
+    rater.add([window_row(METERS[2], "", at, 1, 0, struct.pack("<qQQq", at * 1000, 1, 0, 310))], at)
+    assert sum(row.amount or 0 for row in rater.rate() if row.price == "storage") > 0

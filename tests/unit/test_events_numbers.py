@@ -37,6 +37,17 @@ def test_a_column_of_numbers_is_read_like_each_number(values: list[object], prec
     ]
 
 
+@pytest.mark.parametrize("precision", [0, 3, 12])
+@pytest.mark.parametrize("digits", [19, 26, 27, 38, 39, 64, 128, 257, 300, 1_000])
+def test_a_number_of_any_length_is_never_taken_for_another(digits: int, precision: int) -> None:
+    """pyarrow's cast wraps around beyond 38 digits: ten to the 300th came out as 0."""
+    texts = ["1" + "0" * (digits - 1), "-" + "9" * digits, "0." + "0" * (digits - 1) + "1", "0" * digits + "7"]
+    scaled, present, _ = scale_column([*texts, "5"], precision)
+    expected = [*(scaled_or_none(text, precision) for text in texts), 5 * 10**precision]
+    assert scaled.tolist() == [found or 0 for found in expected]
+    assert present is None or present.tolist() == [found is not None for found in expected]
+
+
 @settings(max_examples=500, deadline=None)
 @given(DECIMALS | st.integers() | st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 12))
 @example("0e99999999999999999999", 0)

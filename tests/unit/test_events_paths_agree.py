@@ -223,5 +223,14 @@ def test_nothing_raises_and_nothing_is_lost(messages: list[bytes | None]) -> Non
 
 def test_a_catalogue_without_meters_decodes_everything_as_unmetered() -> None:
     decoder = Decoder(Catalogue(), Limits(), SKEW_MS)
-    decoded = decode(to_json(event()), to_msgpack(event()), b"x", b"[]", decoder=decoder)
-    assert decoded.kind.tolist() == [UNMETERED, UNMETERED, INVALID, INVALID]
+    bare = {name: value for name, value in event().items() if name != "data"}
+    decoded = decode(to_json(event()), to_msgpack(event()), to_json(bare), b"x", b"[]", b"{}", decoder=decoder)
+    assert decoded.kind.tolist() == [UNMETERED] * 3 + [INVALID] * 3
+    assert [refusal.row for refusal in decoded.refusals] == [3, 4, 5]
+
+
+def test_bytes_that_are_no_utf_8_are_refused_behind_a_messagepack_event_too() -> None:
+    broken = to_json(event(data={"user": {"id": "u"}, "x": 1})).replace(b'"x"', b'"\xff"')
+    for neighbour in (to_msgpack(event()), to_json(event(id="\u00e9"))):
+        decoded = decode(neighbour, broken, neighbour)
+        assert [refusal.reason.partition(":")[0] for refusal in decoded.refusals] == ["utf-8"]
