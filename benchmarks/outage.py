@@ -127,9 +127,8 @@ def run(
         create_topics(config.settings.kafka)
         ClickHouseSink(config.settings.clickhouse).migrate()
         outage = Outage(stack, config, int(rate * (_BEFORE_S * 2 + seconds)), rate, workers)
-        found = outage.looks(seconds)
+        _show(outage.looks(seconds), print)
         took_s, wrong = outage.recover()
-    _show(found, print)
     print(f"back: all of {outage.emitted:,} events counted {took_s:.0f} s after ClickHouse, {len(wrong)} differences")
     return 1 if wrong else 0
 

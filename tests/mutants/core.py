@@ -4,8 +4,9 @@ from __future__ import annotations
 
 _TABLES = ("tests/unit/test_core_windows.py", "tests/unit/test_core_limits.py")
 _FOLD = (*_TABLES, "tests/unit/test_core_fold.py")  # of some seconds
-_MODELS = ("tests/unit/test_rating_models.py", "tests/unit/test_rating_amounts.py")
-_INVOICES = ("tests/unit/test_rating_invoices.py", "tests/unit/test_rating_segments.py")
+_RATING_TESTS = "money models amounts quotes usage billing rollups gauges segments drawdown calendar invoices adds_up"
+_RATING_FILES = "kernels numbers days money prices tiers rollups proration commitments credits billing invoices rate"
+_RATING = tuple(f"tests/unit/test_rating_{name}.py" for name in _RATING_TESTS.split(" "))
 
 CORE: dict[str, tuple[str, ...]] = {
     "processors/identity.py": ("tests/unit/test_core_identity.py", *_TABLES),
@@ -22,11 +23,5 @@ CORE: dict[str, tuple[str, ...]] = {
     "processors/rate.py": ("tests/unit/test_core_rate.py",),
     "processors/numbers.py": ("tests/unit/test_events_numbers.py",),
     "processors/instants.py": ("tests/unit/test_events_numbers.py",),
-    "rating/kernels.py": (*_MODELS, "tests/unit/test_rating_adds_up.py"),
-    "rating/numbers.py": (*_MODELS, "tests/unit/test_rating_adds_up.py"),
-    "rating/days.py": ("tests/unit/test_rating_adds_up.py", *_MODELS),
-    "rating/money.py": ("tests/unit/test_rating_money.py",),
-    "rating/prices.py": _MODELS,
-    "rating/invoices.py": _INVOICES,
-    "rating/rate.py": _INVOICES,
+    **{f"rating/{name}.py": _RATING for name in _RATING_FILES.split(" ")},
 }

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,14 +44,22 @@ class Shop:
             shutil.rmtree(self.home / package, ignore_errors=True)
             shutil.copytree(ROOT / package, self.home / package, ignore=shutil.ignore_patterns("__pycache__"))
         pytest = (ROOT / "pyproject.toml").read_text().partition("[tool.pytest.ini_options]")[2].partition("\n[")[0]
-        config = {"source_paths": [path], "also_copy": PACKAGES, "pytest_add_cli_args_test_selection": tests}
+        config: dict[str, Sequence[str]] = {
+            "source_paths": [path],
+            "also_copy": PACKAGES,
+            "pytest_add_cli_args_test_selection": tests,
+            "pytest_add_cli_args": ["-k", "not imports"],  # what looks at imports sees mutmut's own
+        }
         lines = "".join(f"{key} = {json.dumps(list(value))}\n" for key, value in config.items())
         (self.home / "pyproject.toml").write_text(f"[tool.pytest.ini_options]{pytest}\n[tool.mutmut]\n{lines}")
 
     def names(self) -> list[str]:
         """All mutants; the tests run once, to learn which function each of them reaches."""
         self._mutmut("run", "none.is.called.this")
-        return list(self._record())
+        names = list(self._record())
+        if not names:
+            raise RuntimeError(f"no mutants of {self.path}: do its tests pass? See {self.home / 'run.log'}")
+        return names
 
     def run(self, names: list[str], jobs: int) -> None:
         """Those that have no result yet."""

@@ -98,6 +98,13 @@ def test_i6_a_preview_is_the_sum_of_the_rated_days_rounded_once(price: Price, gi
     assert_i6_preview(invoiced, price, given_days)
 
 
+def test_a_day_row_says_its_day_its_own_quantity_and_the_total_so_far() -> None:
+    first, second = START, START + timedelta(days=1)
+    rows = rate_days(PerUnit("p", "m", "2"), [(first, Decimal(3)), (second, Decimal(5))])
+    said = [(row.day, row.quantity, row.quantity_total, row.amount) for row in rows]
+    assert said == [(None, 0, 0, 0), (first, 3, 3, 6), (second, 2, 5, 4)]
+
+
 @settings(deadline=None)
 @given(prices, days)
 def test_every_rated_amount_fits_twelve_decimals_and_quantities_add_up_too(price: Price, given_days: Days) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rating.money import MINOR_DIGITS, allocate, round_money
+from rating.money import MINOR_DIGITS, allocate, round_lines, round_money
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,21 @@ def test_allocated_parts_add_up_and_stay_within_a_unit_of_their_share(total: int
     assert sum(parts) == total
     for part, weight in zip(parts, weights, strict=True):
         assert abs(part * whole - total * int(weight * 10**6)) < whole
+
+
+@pytest.mark.parametrize(
+    ("amounts", "currency", "rounded"),
+    [
+        (["0.001", "0.009"], "USD", ["0.00", "0.01"]),
+        (["0.009", "0.001"], "USD", ["0.01", "0.00"]),
+        (["0.005", "0.005"], "USD", ["0.01", "0.00"]),
+        (["1.004", "2.003", "3.003"], "USD", ["1.01", "2.00", "3.00"]),
+        (["0.4", "0.6"], "JPY", ["0", "1"]),
+        (["-0.6", "-0.4", "5"], "JPY", ["-1", "0", "5"]),
+        (["0.0006", "0.0004"], "KWD", ["0.001", "0.000"]),
+    ],
+)
+def test_lines_are_rounded_so_that_they_add_up(amounts: list[str], currency: str, rounded: list[str]) -> None:
+    """What is missing goes to the largest remainders, ties to the earlier line."""
+    found = round_lines([Decimal(amount) for amount in amounts], currency)
+    assert list(map(str, found)) == rounded

@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -109,7 +110,14 @@ def test_a_discount_depends_on_a_ratio_of_other_meters_and_applies_to_all_of_the
         used("hits", 95, day=1),
     ]
     days = [date(2026, 11, 1), date(2026, 11, 2)]
-    assert [row.amount for row, _ in usage_days(price, totals, NOVEMBER, days)] == [0, 10, 5]
+    rows = [row for row, _ in usage_days(price, totals, NOVEMBER, days)]
+    assert [row.amount for row in rows] == [0, 10, 5]
+    assert [row.day for row in rows] == [None, *days]
+    assert rows[0].quantity == rows[0].quantity_total == 0
+    assert [after.quantity_total - before.quantity_total for before, after in pairwise(rows)] == [
+        row.quantity for row in rows[1:]
+    ]
+    assert rows[-1].quantity_total > 0
     assert price_usage(price, totals, NOVEMBER).amount == 15
     assert price_usage(price, totals, NOVEMBER, date(2026, 11, 2)).amount == 10
 
