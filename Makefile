@@ -43,6 +43,9 @@ lint: $(READY) ## ruff and mypy
 
 bench: $(READY) ## what it costs, on this machine
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.rating
+	$(BIN)/python -m benchmarks.rating_period
+	$(BIN)/python -m benchmarks.recovery
 
 simulate: $(READY) ## all of it under simulated faults: SEEDS runs from START on, JOBS at a time
 	$(BIN)/python -m tests.simulation.simulate --start $(START) --seeds $(SEEDS) --jobs $(JOBS)

@@ -94,7 +94,9 @@ class Processing(Section, frozen=True):
     # back, as nobody could tell whether it was counted.
     archive_identities: bool = True
     start_at: NotNegative | None = None  # offset to start at where neither Redis nor a mark knows one; None: offset 0
-    health_stall_ms: Positive = 30_000  # no progress for this long while the log has more is unhealthy (I9)
+    # No progress for this long while the log has more is unhealthy (I9). With a checkpoint that is still made of what
+    # was taken, and the time until worker and supervisor have said it, that is known within 30 s.
+    health_stall_ms: Positive = 25_000
 
 
 class Limits(Section, frozen=True):

@@ -114,11 +114,19 @@ def number_columns(released: list[Released], topic_id: str) -> list[NumberRows]:
 
 def outcome_columns(released: list[Released], topic_id: str) -> AdmissionRows:
     """What became of the events that came back."""
-    found: list[tuple[int, Outcome]] = [(one.partition, outcome) for one in released for outcome in one.outcomes]
-    outcomes = [outcome for _, outcome in found]
+    outcomes = [outcome for one in released for outcome in one.outcomes]
+    return _outcome_columns(outcomes, topic_id, [one.partition for one in released for _ in one.outcomes])
+
+
+def returned_columns(outcomes: list[Outcome], topic_id: str, partition: int) -> AdmissionRows:
+    """The same, of one partition."""
+    return _outcome_columns(outcomes, topic_id, [partition] * len(outcomes))
+
+
+def _outcome_columns(outcomes: list[Outcome], topic_id: str, partitions: list[int]) -> AdmissionRows:
     return AdmissionRows(
-        topic=[topic_id] * len(found),
-        partition=[partition for partition, _ in found],
+        topic=[topic_id] * len(outcomes),
+        partition=partitions,
         offset=[one.admission for one in outcomes],
         index=[one.place for one in outcomes],
         letter_topic=[one.topic for one in outcomes],

@@ -12,7 +12,7 @@ from config.settings import Settings
 from processors.checkpoint import Head, load
 from processors.events import Decoder
 from processors.meter import MeterKey, PartitionState
-from processors.outputs import unpublished_rows
+from processors.outputs import admitted_rows, unpublished_rows
 from processors.partials import DamagedError
 from processors.samples import unpacked
 from processors.state import RedisSlot
@@ -34,6 +34,7 @@ class HeldRow(NamedTuple):
     time_us: int
     identity: int
     members: frozenset[Any] | None  # digests, or (time_us, identity, scaled value) of a gauge
+    admission: int = 0  # offset of the admission record + 1, whose events are a row of their own
 
 
 class HeldNumbers(NamedTuple):
@@ -70,8 +71,9 @@ class Held:
         return found
 
     def rows(self) -> Iterator[HeldRow]:
-        """Every partial, and for a unique one each chunk of its members."""
-        for row in unpublished_rows(self._state, -1, "", 0):
+        """Every partial, and for a unique one each chunk of its members; and what came back and is not acknowledged."""
+        admitted, _ = admitted_rows(self._state, 0, "", 0)
+        for row in [*unpublished_rows(self._state, -1, "", 0), *admitted]:
             key = (row.meter, row.meter_version)
             members: frozenset[Any] | None = None
             if row.chunk and self._state.meters[key].aggregation == "gauge":
@@ -91,6 +93,7 @@ class Held:
                 row.time_us,
                 (row.id_hi << 64) | row.id_lo,
                 members,
+                row.admission,
             )
 
 

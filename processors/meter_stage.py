@@ -56,11 +56,12 @@ class MeterStage:
         self._settings, self._catalogue, self._pulse = settings, catalogue, pulse
         self._services, self._clock = services, services.clock
         kafka, self._processing = settings.kafka, settings.processing
-        self._topic_id = services.topic_id(kafka.events_topic)
-        self._ends_trusted = services.ends_are_trusted()
+        self._trouble = self._awaited = ""
+        self._topic_id = self._patiently(partial(services.topic_id, kafka.events_topic), pulse)
+        self._ends_trusted = self._patiently(services.ends_are_trusted, pulse)
         self._producer = DurableProducer(kafka, services.new_producer)
         self._sink = services.sink()
-        self._window_partitions = services.partition_count(kafka.windows_topic)
+        self._window_partitions = self._patiently(partial(services.partition_count, kafka.windows_topic), pulse)
         self._partition_of: dict[str, int] = {}
         self._marks = Marks(settings, self._topic_id, self._producer, services)
         self._inserting = services.beside()
@@ -70,7 +71,6 @@ class MeterStage:
         self._since_checkpoint = self._letter_bytes = 0  # events; bytes of their letters
         now = self._clock.monotonic()
         self._checkpoint_at = self._mark_at = self._verify_at = now
-        self._trouble = self._awaited = ""
         self._consumer = PartitionConsumer(
             kafka,
             kafka.events_topic,
@@ -98,7 +98,7 @@ class MeterStage:
                 raise LostPartitionError(f"partition {partition}: {error}") from error
             self._patiently(partial(self._check_end, partition, starts[partition]), self._pulse)
             self._owners[partition] = owner
-        self._same_topic()  # offsets of one topic mean nothing on another
+        self._patiently(self._same_topic, self._pulse)  # offsets of one topic mean nothing on another
         return starts
 
     def _let_go(self, partitions: list[int]) -> None:
@@ -234,7 +234,7 @@ class MeterStage:
     def _verify(self) -> None:
         """An idle owner asks too; a position past the end is found, and a topic made anew under the same name."""
         self._verify_at = self._clock.monotonic()
-        with suppress(KafkaException):  # gone or not reachable: the consumer says so itself
+        with suppress(KafkaException, Retryable):  # gone or not reachable: the consumer says so itself
             self._same_topic()
         for partition, owner in list(self._owners.items()):
             if not owner.restoring and not owner.unsaved:

@@ -41,7 +41,8 @@ class RateStage:
         self._settings, self._catalogue, self._pulse = settings, catalogue, pulse
         self._services, self._clock = services, services.clock
         kafka = settings.kafka
-        self._partitions = services.partition_count(kafka.windows_topic)
+        self._trouble = self._awaited = ""
+        self._partitions = self._patiently(partial(services.partition_count, kafka.windows_topic), pulse)
         self._producer = DurableProducer(kafka, services.new_producer)
         self._sink = services.sink()
         self._token = services.token()  # in each key: compaction must not let a stale owner's record win
@@ -49,11 +50,10 @@ class RateStage:
         self._sent: Future[None] | None = None
         self._raters: dict[int, Rater] = {}
         self._quiet: dict[int, int] = {}  # partitions whose end at the start is not reached yet, and that end
-        self._ends_trusted = services.ends_are_trusted()
+        self._ends_trusted = self._patiently(services.ends_are_trusted, pulse)
         self._rated_at = self._clock.monotonic()
         self._swept: set[int] = set()  # partitions whose rows of older catalogues are taken back
         self._swept_at = self._rated_at
-        self._trouble = self._awaited = ""
         self._consumer = PartitionConsumer(
             kafka,
             kafka.windows_topic,

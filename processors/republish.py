@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -17,12 +18,13 @@ import msgspec
 from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Settings
 from edge.murmur2 import partition_of
-from processors.columns import letter_columns, rated_columns, usage_columns
+from processors.columns import letter_columns, rated_columns, returned_columns, usage_columns
 from processors.marks import Recorded
 from processors.meter import Ledger, Letter
 from processors.outputs import WindowRow
 from processors.patience import patiently
 from processors.rate import Rater, taken_back
+from processors.returned_again import ReturnedAgain
 from processors.state import RedisSlot, connect
 from sinks.clickhouse import ClickHouseSink, reader
 from sinks.rows import ArchiveGapRows, LedgerRows
@@ -34,6 +36,7 @@ _ROW = msgspec.msgpack.Decoder(WindowRow)
 _LETTER = msgspec.json.Decoder(Letter)
 
 Say = Callable[[str], None]
+_Stand = tuple[str, int, int, int, Ledger]  # topic id, partition, offset, clock in ms, counts
 
 
 class Written(msgspec.Struct):
@@ -44,13 +47,15 @@ class Written(msgspec.Struct):
     ledger: int = 0
     late: int = 0
     dead_letters: int = 0
+    admissions: int = 0
 
 
 def republish(settings: Settings, catalogue: Catalogue, counted: Callable[[int], None], say: Say) -> Written:
     """All of it; `counted` is told of rows on their way, `say` of what is waited for. Tables must be there.
 
     Usage comes from `usage.windows`, which has every row before ClickHouse acknowledges it; rated usage is rated anew
-    from the same; letters come from their topics, the ledger from marks and Redis. Raises KafkaException, Retryable.
+    from the same; letters come from their topics, the ledger from marks and Redis, and what became of events that came
+    back from the log, folded again. What cannot be told again is said. Raises KafkaException, Retryable.
     """
     sink = ClickHouseSink(settings.clickhouse, rows_max=settings.limits.sink_rows_max)
     written = Written()
@@ -129,7 +134,7 @@ class _Writer:
         """As of the last marks, and of the state in Redis where all of it is acknowledged. The highest offset wins."""
         kafka = self._settings.kafka
         recorded = Recorded.of(read_to_end(kafka, kafka.marks_topic))
-        found = []
+        found: list[_Stand] = []
         for place, mark in recorded.marks.items():
             of, _, number = place.rpartition("/")
             found.append((of, int(number), mark.offset, mark.clock_ms, mark.ledger))
@@ -140,10 +145,36 @@ class _Writer:
                 if head is not None and head.published == head.offset and head.clock_ms > BEGIN_MS:
                     found.append((ours, partition, head.offset, head.clock_ms, head.ledger))
         lateness_max_ms = max((event.lateness_ms for event in self._catalogue.events), default=0)
+        self._returned({one[1]: one for one in sorted(found, key=lambda one: one[2]) if one[0] == ours})
+        if found:
+            self._say(_archive_lost(found))
         # Before the ledger: then no command reads a clock without what is missing from the archive below it.
         self._send(lambda: self._sink.insert_archive_gaps(_gaps(found)), 0)
         self._send(lambda: self._sink.insert_ledger(_ledger_rows(found, lateness_max_ms)), len(found))
         self._written.ledger += len(found)
+
+    def _returned(self, found: dict[int, _Stand]) -> None:
+        """What became of events that came back, of each partition as far as its ledger goes."""
+        kafka = self._settings.kafka
+        with closing(TopicReader(kafka, kafka.events_topic)) as topic:
+            for _, partition, offset, _, ledger in found.values():
+                again = ReturnedAgain(self._settings, self._catalogue, topic, partition, offset)
+                for outcomes in again:
+                    columns = returned_columns(outcomes, found[partition][0], partition)
+                    self._send(partial(self._sink.insert_admissions, columns), len(outcomes))
+                    self._written.admissions += len(outcomes)
+                if again.low > 0:
+                    self._say(
+                        f"partition {partition}: the log begins at offset {again.low}: what became of events that came "
+                        f"back before is not on it, nor of {again.left_out:,} soon after; they show as waiting, and "
+                        "usage and ledger hold them"
+                    )
+                elif (again.admitted or 0) != ledger.admitted:
+                    self._say(
+                        f"partition {partition}: the log gives {again.admitted or 0:,} admitted events under this "
+                        f"catalogue, and the ledger counts {ledger.admitted:,}: the catalogue has changed since, and "
+                        "verdicts on events that came back are today's"
+                    )
 
     def _send(self, insert: Callable[[], None], rows: int) -> None:
         patiently(insert, self._say)
@@ -164,7 +195,7 @@ def _key(row: Any) -> tuple[Any, ...]:
     return (row.account, row.segment_start, row.price, row.meter, row.opening, row.day, row.part)
 
 
-def _ledger_rows(found: list[tuple[str, int, int, int, Ledger]], lateness_max_ms: int) -> LedgerRows:
+def _ledger_rows(found: list[_Stand], lateness_max_ms: int) -> LedgerRows:
     def count(name: str) -> list[int]:
         return [getattr(ledger, name) for *_, ledger in found]
 
@@ -185,11 +216,23 @@ def _ledger_rows(found: list[tuple[str, int, int, int, Ledger]], lateness_max_ms
     )
 
 
-def _gaps(found: list[tuple[str, int, int, int, Ledger]]) -> ArchiveGapRows:
+def _gaps(found: list[_Stand]) -> ArchiveGapRows:
     """The archive is on no topic: what was in it cannot be written anew, and must not be taken for complete, also
     when the workers' own ledger rows follow."""
     return ArchiveGapRows(
         topic=[of for of, *_ in found],
         partition=[partition for _, partition, *_ in found],
         before_ms=[max(clock_ms, 0) for _, _, _, clock_ms, _ in found],
+    )
+
+
+def _archive_lost(found: list[_Stand]) -> str:
+    """For people: what admissions cannot know from now on."""
+    places = ", ".join(
+        f"partition {part}: {datetime.fromtimestamp(max(at, 0) / 1000, UTC):%Y-%m-%dT%H:%MZ}"
+        for _, part, _, at, _ in sorted(found, key=lambda one: one[:2])
+    )
+    return (
+        "the archive of identities begins anew, as it is on no topic: late and refused events of hours that ended "
+        f"before can no longer be told from their retries, and wait as not archived ({places})"
     )

@@ -12,7 +12,7 @@ from reconcile.differences import Difference, Outcome, Trail, at_ms, differing
 from reconcile.recount import COUNTS, Letter, Recount, WindowKey
 from reconcile.states import Row, Series
 
-RowKey = tuple[int, Series, int]  # start of the window in ms, series, chunk: a row of one meter version
+RowKey = tuple[int, Series, int, int]  # start of the window in ms, series, chunk, admission: a row of one meter version
 
 
 class StoredRow(NamedTuple):
@@ -24,6 +24,7 @@ class StoredRow(NamedTuple):
     account: str
     row: Row
     odd: bool = False
+    admission: int = 0
 
 
 class StoredLetter(msgspec.Struct, frozen=True, gc=False):
@@ -50,7 +51,7 @@ class Usage:
         offset below which every row must be there."""
         seen: set[RowKey] = set()
         for stored in found:
-            key = (stored.start_ms, stored.series, stored.chunk)
+            key = (stored.start_ms, stored.series, stored.chunk, stored.admission)
             wanted = expected.get(key)
             if key in seen:
                 self._differ("a row stands twice", key, wanted, stored)
@@ -83,14 +84,14 @@ class Usage:
         self._differ("a row of an offset at which the log gives none", key, None, stored)
 
     def _differ(self, what: str, key: RowKey, wanted: Row | None, stored: StoredRow | None) -> None:
-        start, series, chunk = key
+        start, series, chunk, admission = key
         account = self._catalogue.account_of(series[0], start)
         expected = None if wanted is None else _columns(wanted, account, False)
         found = None if stored is None else _columns(stored.row, stored.account, stored.odd)
         if expected is not None and found is not None and expected != found:
             expected, found = differing(expected, found)
         offsets = [stored.row.offset] if wanted is None and stored is not None else []
-        window: WindowKey = (self._meter.id, self._meter.version, series, start)
+        window: WindowKey = (self._meter.id, self._meter.version, series, start, admission)
         self._outcome.differ(
             Difference(
                 place="usage",
@@ -119,7 +120,7 @@ def _columns(row: Row, account: str, odd: bool) -> dict[str, Any]:
 
 def named(catalogue: Catalogue, key: WindowKey) -> dict[str, Any]:
     """What a partial is about, as fields of a Difference."""
-    meter_id, version, series, start = key
+    meter_id, version, series, start, admission = key
     meter = next(one for one in catalogue.meters if (one.id, one.version) == (meter_id, version))
     return {
         "meter": meter_id,
@@ -127,6 +128,7 @@ def named(catalogue: Catalogue, key: WindowKey) -> dict[str, Any]:
         "subject": series[0],
         "dimensions": dict(zip(meter.dimensions, series[1:], strict=True)),
         "window_start": at_ms(start),
+        "admission": admission or None,
     }
 
 

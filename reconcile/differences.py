@@ -29,7 +29,7 @@ class Cause(msgspec.Struct):
 class Difference(msgspec.Struct, kw_only=True):
     """One thing that is not as the log says. `expected` and `found` hold what differs; None where there is nothing."""
 
-    place: str  # redis, usage, ledger, late, dead-letter or rated
+    place: str  # redis, usage, ledger, late, dead-letter, admission or rated
     what: str
     partition: int | None = None
     meter: str = ""
@@ -38,6 +38,7 @@ class Difference(msgspec.Struct, kw_only=True):
     subject: str = ""
     dimensions: dict[str, str] = {}
     window_start: str = ""
+    admission: int | None = None  # of a row of events that came back: offset of their record + 1
     chunk: int | None = None
     row: dict[str, str] = {}  # the rest of the key of a rated row
     expected: dict[str, Any] | None = None

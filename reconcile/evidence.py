@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from reconcile.differences import Cause, Difference, Trail, at_us
 from reconcile.log import Message
-from reconcile.reader import NotUnderstood
 from reconcile.recount import Recount, Seen, WindowKey
 
 _STEP = 10_000  # messages between two times that closed windows are forgotten
@@ -40,10 +39,7 @@ class Evidence:
         """`recount`: a fresh one, since verdicts depend on all that came before."""
         recount.tell = self._see
         for number, (offset, timestamp_ms, value) in enumerate(messages):
-            try:
-                recount.fold(offset, timestamp_ms, value)
-            except NotUnderstood:
-                return
+            recount.fold(offset, timestamp_ms, value)
             if number % _STEP == 0:
                 recount.forget()
 

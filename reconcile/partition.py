@@ -8,6 +8,8 @@ from typing import NamedTuple
 from config.catalogue import BEGIN_MS, END_MS, Catalogue, Meter
 from config.settings import Settings
 from processors.held import Held
+from reconcile.admission_rows import AdmissionRows
+from reconcile.claims import Claims
 from reconcile.compare import (
     RowKey,
     StoredRow,
@@ -18,11 +20,11 @@ from reconcile.compare import (
 )
 from reconcile.differences import Outcome
 from reconcile.log import Message
-from reconcile.reader import NotUnderstood
-from reconcile.recount import Letter, MeterKey, Recount, WindowKey
+from reconcile.recount import Letter, Recount, WindowKey
 from reconcile.redis_side import RedisSide
 from reconcile.states import Row, State
 from reconcile.tables import Tables
+from reconcile.takes import MeterKey
 
 CLOSED_MAX = 200_000  # partials of closed windows kept before they are compared and forgotten: about 100 MB
 _STEP = 2_000  # messages between two looks at memory
@@ -62,7 +64,6 @@ class PartitionCheck:
         self.partition, self.since_ms = partition, since_ms
         self.recount = Recount(catalogue, settings.limits, settings.processing.skew_ms, since_ms)
         self.recount.offset = start
-        self.broken = ""  # why nothing more can be counted
         self._catalogue, self._tables, self._outcome = catalogue, tables, outcome
         self._take = take
         self._meters: dict[MeterKey, Meter] = {(one.id, one.version): one for one in catalogue.meters}
@@ -72,6 +73,8 @@ class PartitionCheck:
         self._owed: dict[MeterKey, dict[RowKey, Row]] = {key: {} for key in self._meters}
         self._ahead: dict[int, list[tuple[MeterKey, RowKey, StoredRow]]] = {}  # by the offset that they name
         self._acknowledged = 0
+        self.claims = Claims()
+        self._admissions = AdmissionRows(outcome, tables, partition, start)
 
     # -- reading
 
@@ -84,11 +87,11 @@ class PartitionCheck:
         if frozen.ledger is not None:
             stops.append((frozen.ledger[0], lambda: self._compare_ledger(frozen)))
         stops = sorted((stop for stop in stops if stop[0] >= self.recount.offset), key=lambda stop: -stop[0])
-        if self._count(messages, stops, counted):
-            for _, compare in reversed(stops):
-                compare()
-            # Behind the last message there may be transaction markers, which are no messages.
-            self.recount.offset = max(self.recount.offset, frozen.target)
+        self._count(messages, stops, counted)
+        for _, compare in reversed(stops):
+            compare()
+        # Behind the last message there may be transaction markers, which are no messages.
+        self.recount.offset = max(self.recount.offset, frozen.target)
 
     def read_on(self, messages: Iterable[Message], counted: Callable[[int], None]) -> None:
         """Count further messages, so that the rows found ahead of the recount are compared, too."""
@@ -100,18 +103,13 @@ class PartitionCheck:
 
     def _count(
         self, messages: Iterable[Message], stops: list[tuple[int, Callable[[], None]]], counted: Callable[[int], None]
-    ) -> bool:
-        """`stops`: what to do before the message of an offset, the nearest last. False: it can't go on."""
+    ) -> None:
+        """`stops`: what to do before the message of an offset, the nearest last."""
         done = self.recount.offset
         for offset, timestamp_ms, value in messages:
             while stops and stops[-1][0] <= offset:
                 stops.pop()[1]()
-            try:
-                self.recount.fold(offset, timestamp_ms, value)
-            except NotUnderstood as what:
-                self.broken = f"partition {self.partition}, offset {offset}: {what}, which this check has no rule for"
-                self._outcome.leave_out(f"{self.broken}; from there on nothing of the partition is compared")
-                return False
+            self.recount.fold(offset, timestamp_ms, value)
             if self._ahead:
                 self._settle()
             if offset + 1 - done >= _STEP:
@@ -119,13 +117,12 @@ class PartitionCheck:
                 done = offset + 1
                 self._spill()
         counted(self.recount.offset - done)
-        return True
 
     def _settle(self) -> None:
         """Rows that were ahead of the recount, now that it has reached the offset that they name."""
         for key, at, stored in self._ahead.pop(self.recount.offset - 1, ()):
-            start, series, chunk = at
-            state = self.recount.windows[key].get(start, {}).get(series)
+            start, series, chunk, admission = at
+            state = self.recount.state_of((*key, series, start, admission))
             wanted = dict(state.rows()).get(chunk) if state is not None else None
             usage = self._usage(key)
             if wanted is None or wanted.offset != stored.row.offset:
@@ -173,12 +170,15 @@ class PartitionCheck:
     def compare_tables(self, *, later_rounds: bool) -> None:
         """Letters and usage through where the recount is. Rows ahead of it and not yet acknowledged are remembered."""
         self._compare_letters()
+        self._compare_outcomes()
         self._compare_owed()
         for key in self._meters:
             self._compare_closed(key)
         self._compare_open()
+        self._compare_admitted()
         if later_rounds:
             self._rows_from = self.recount.offset
+            self.recount.admitted.clear()
 
     def _compare_letters(self) -> None:
         through = self.recount.offset
@@ -186,6 +186,12 @@ class PartitionCheck:
         stored = self._tables.letters(self.partition, self._letters_from, through)
         compare_letters(self._outcome, self.partition, letters, stored)
         self._letters_from, self.recount.letters = through, []
+
+    def _compare_outcomes(self) -> None:
+        if self._take is not None:
+            self.claims.take(self.recount.outcomes)
+        self._admissions.compare(self.recount.outcomes, self.recount.offset, self._acknowledged)
+        self.recount.outcomes = []
 
     def _compare_closed(self, key: MeterKey) -> None:
         expected: dict[RowKey, Row] = {}
@@ -196,47 +202,71 @@ class PartitionCheck:
             return
         for start, window in self.recount.close(key):
             for series, state in window.items():
-                expected.update(((start, series, chunk), row) for chunk, row in state.rows())
+                expected.update(((start, series, chunk, 0), row) for chunk, row in state.rows())
                 if self._take is not None:
-                    self._take((*key, series, start), state)
+                    self._take((*key, series, start, 0), state)
         usage = self._usage(key)
-        usage.compare(expected, self._stored([key], first, last).get(key, ()), None, self._acknowledged)
+        usage.compare(expected, self._stored([key], first, last, admitted=False).get(key, ()), None, self._acknowledged)
         self._done_ms[key] = last
         self._owed[key] |= usage.behind
 
     def _stored(
-        self, keys: Iterable[MeterKey], from_ms: int, to_ms: int = END_MS, offset: int = 0
+        self,
+        keys: Iterable[MeterKey],
+        from_ms: int,
+        to_ms: int = END_MS,
+        offset: int = 0,
+        *,
+        admitted: bool | None = None,
     ) -> dict[MeterKey, list[StoredRow]]:
         found: dict[MeterKey, list[StoredRow]] = {}
-        for key, row in self._tables.usage(self.partition, [self._meters[key] for key in keys], from_ms, to_ms, offset):
+        meters = [self._meters[key] for key in keys]
+        for key, row in self._tables.usage(self.partition, meters, from_ms, to_ms, offset, admitted):
             found.setdefault(key, []).append(row)
         return found
 
     def _compare_open(self) -> None:
         least = self._rows_from
-        found = self._stored(self._meters, min(self._done_ms.values(), default=0), offset=least)
+        first = min(self._done_ms.values(), default=0)
+        found = self._stored(self._meters, first, offset=least, admitted=False)
         for key, windows in self.recount.windows.items():
             expected: dict[RowKey, Row] = {}
             for start, window in windows.items():
                 for series, state in window.items():
                     if state.offset >= least:
                         rows = state.rows()
-                        expected.update(((start, series, chunk), row) for chunk, row in rows if row.offset >= least)
-            usage = self._usage(key)
+                        expected.update(((start, series, chunk, 0), row) for chunk, row in rows if row.offset >= least)
             stored = [row for row in found.pop(key, ()) if row.start_ms >= self._done_ms[key]]
-            usage.compare(expected, stored, self.recount.offset, self._acknowledged)
-            self._owed[key] |= usage.behind
-            for at, row in usage.ahead.items():
-                self._ahead.setdefault(row.row.offset, []).append((key, at, row))
+            self._compare_through(key, expected, stored)
+
+    def _compare_admitted(self) -> None:
+        """What came back is final at once, whether its window is open or not."""
+        least = self._rows_from
+        found = self._stored(self._meters, self.since_ms, offset=least, admitted=True)
+        expected: dict[MeterKey, dict[RowKey, Row]] = {key: {} for key in self._meters}
+        for (meter, version, series, start, admission), state in self.recount.admitted.items():
+            if state.offset >= least:
+                rows = {(start, series, chunk, admission): row for chunk, row in state.rows()}
+                expected[(meter, version)] |= rows
+        for key in self._meters:
+            self._compare_through(key, expected[key], found.get(key, []))
+
+    def _compare_through(self, key: MeterKey, expected: dict[RowKey, Row], stored: list[StoredRow]) -> None:
+        """At the offset where the recount is."""
+        usage = self._usage(key)
+        usage.compare(expected, stored, self.recount.offset, self._acknowledged)
+        self._owed[key] |= usage.behind
+        for at, row in usage.ahead.items():
+            self._ahead.setdefault(row.row.offset, []).append((key, at, row))
 
     def _compare_owed(self) -> None:
         """Rows that were not acknowledged at the last look."""
         for key, owed in self._owed.items():
             if not owed:
                 continue
-            starts = [start for start, _, _ in owed]
+            starts = [start for start, *_ in owed]
             found = self._stored([key], min(starts), max(starts) + 1).get(key, ())
-            there = {(one.start_ms, one.series, one.chunk): one for one in found}
+            there = {(one.start_ms, one.series, one.chunk, one.admission): one for one in found}
             # A newer one than the row that was owed is compared for itself, where its own offset is.
             newer = {at for at, row in owed.items() if at in there and there[at].row.offset > row.offset}
             still = {at: row for at, row in owed.items() if at not in newer}
@@ -247,12 +277,13 @@ class PartitionCheck:
     @property
     def waiting(self) -> int:
         """Rows that ClickHouse does not have, and that no owner has called acknowledged."""
-        return sum(map(len, self._owed.values()))
+        return sum(map(len, self._owed.values())) + len(self._admissions.owed)
 
     def look_again(self, acknowledged: int) -> None:
         """Look for what was owed, now that more is acknowledged."""
         self._acknowledged = max(self._acknowledged, acknowledged)
         self._compare_owed()
+        self._compare_outcomes()
 
     def take_rest(self) -> None:
         """Hand over the partials of windows that are still open."""

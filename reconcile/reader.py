@@ -16,13 +16,8 @@ from reconcile.values import Unfit
 Form = Literal["JSON", "MessagePack"]
 _FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError, ValueError)
 _SPACE = b" \t\r\n"
-_ADMISSION = 0  # first byte of a record that is no event: an operator's order to admit what came too late
 _MISSING = Raw(b"")
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "sequencetype", "sequence")
-
-
-class NotUnderstood(Exception):  # noqa: N818 - said as it is
-    """A record that this reader has no rule for. To count on would be to guess."""
 
 
 class Event(NamedTuple):
@@ -139,11 +134,9 @@ class Reader:
         self._paths = {one.type: _paths(catalogue, one.type) for one in catalogue.events}
 
     def events(self, value: bytes | None, timestamp_ms: int) -> list[Event | Refused]:
-        """What a message holds, in order; one Refused where it cannot be split. Raises NotUnderstood."""
+        """What a message holds, in order; one Refused where it cannot be split."""
         if not value or value.isspace():
             return [Refused(value or b"", "no value")]
-        if value[0] == _ADMISSION:
-            raise NotUnderstood("an admission record")
         if len(value) > self._limits.message_bytes_max:
             return [Refused(value, "too large")]
         codec, many = self._form(value)
@@ -158,6 +151,13 @@ class Reader:
         if parts is None or not 0 < len(parts) <= self._limits.message_events_max:
             return [Refused(value, "no array of events, or too many")]
         return [self._event(part, codec, timestamp_ms) for part in parts]
+
+    def single(self, value: bytes, timestamp_ms: int) -> Event | Refused:
+        """An event that comes back by itself; an array of events cannot."""
+        found = self.events(value, timestamp_ms)
+        if value and self._form(value)[1]:
+            return Refused(value, "an array")
+        return found[0]
 
     def _form(self, value: bytes) -> tuple[_Codec, bool]:
         first = value[0]

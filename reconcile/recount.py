@@ -7,27 +7,27 @@ windows out with `close` once it has compared them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fractions import Fraction
-from math import ceil, floor
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgspec
 from xxhash import xxh3_128_intdigest
 
-from config.catalogue import BEGIN_MS, Catalogue, Meter
-from config.formulas import Formula
+from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Limits
 from reconcile import values
-from reconcile.reader import Event, Fault, Reader, Refused
+from reconcile.reader import Event, Reader, Refused
+from reconcile.returned import HEAD, Coordinate, Outcome, Record, Remembered, record_of
 from reconcile.states import Series, State
+from reconcile.takes import MeterKey, Take, Takes
 from reconcile.values import Unfit
 
-COUNTS: Final = ("consumed", "accepted", "duplicate", "late", "invalid", "unmetered")
+COUNTS: Final = ("consumed", "accepted", "duplicate", "late", "invalid", "unmetered", "admitted")
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
+_HOUR_MS: Final = 3_600_000
 
-MeterKey = tuple[str, int]  # meter id, version
-WindowKey = tuple[str, int, Series, int]  # meter id, version, series, start of the window in ms
+# meter id, version, series, start of the window in ms, admission: offset of the record + 1; 0: what came in time
+WindowKey = tuple[str, int, Series, int, int]
 
 
 class Letter(msgspec.Struct, frozen=True, gc=False):
@@ -48,6 +48,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     verdict: str
     event: Event | None
     keys: tuple[WindowKey, ...]
+    returned: bool = False  # it came back in an admission record
 
 
 class Numbers:
@@ -58,24 +59,6 @@ class Numbers:
     def __init__(self) -> None:
         self.held: set[int] = set()
         self.newest_ms = -1  # of the day: the time of the newest event
-
-
-class _Take(NamedTuple):
-    """A meter version that takes an event, the partial it goes to, and its scaled value or member."""
-
-    key: MeterKey
-    aggregation: str
-    series: Series
-    window: int
-    value: int
-
-
-def _plan(catalogue: Catalogue, event_type: str) -> list[tuple[Meter, int, int, int, MeterKey]]:
-    """Of each meter version: the event times that it takes, and the length of its window, in microseconds."""
-    return [
-        (meter, from_ms * 1_000, to_ms * 1_000, meter.window_ms * 1_000, (meter.id, meter.version))
-        for meter, from_ms, to_ms in catalogue.meters_of(event_type)
-    ]
 
 
 class Recount:
@@ -91,37 +74,51 @@ class Recount:
         self.windows: dict[MeterKey, dict[int, dict[Series, State]]] = {
             (one.id, one.version): {} for one in catalogue.meters
         }
+        # What came back, final at once: (meter, series, start in ms, admission) -> its partial, in order of the log.
+        self.admitted: dict[WindowKey, State] = {}
+        self.outcomes: list[Outcome] = []
         self.letters: list[Letter] = []
         self.tell: Callable[[Seen], None] | None = None  # a caller that wants every event
-        self._limits, self._reader = limits, Reader(catalogue, limits, skew_ms)
-        self._plans = {one.type: _plan(catalogue, one.type) for one in catalogue.events}
+        self._limits, self.reader = limits, Reader(catalogue, limits, skew_ms)
+        self._takes = Takes(catalogue, limits)
         self._lateness_us = {one.type: one.lateness_ms * 1_000 for one in catalogue.events}
         self._lateness_max_ms = max((one.lateness_ms for one in catalogue.events), default=0)
         self._meters = {(one.id, one.version): one for one in catalogue.meters}
+        self._remembered = Remembered()
         self._combinations: dict[tuple[MeterKey, int], dict[str, int]] = {}  # window -> subject -> its series
 
     def fold(self, offset: int, timestamp_ms: int, value: bytes | None) -> None:
-        """Count one message. Raises NotUnderstood, with nothing counted."""
-        found = self._reader.events(value, timestamp_ms)
+        """Count one message."""
+        if value and value.startswith(HEAD):
+            record = record_of(value, self._limits.message_bytes_max, self._limits.message_events_max)
+            if record is not None:
+                self._admit(record, offset, timestamp_ms)
+                return
+        found = self.reader.events(value, timestamp_ms)
         if timestamp_ms > self.clock_ms:
             self.clock_ms = timestamp_ms
             self._close_hours()
         for index, event in enumerate(found):
             verdict, takes = self._judge(event, offset, index)
-            self.ledger["consumed"] += 1
-            self.ledger[verdict] += 1
-            if self.tell is not None:
-                keys = tuple((*take.key, take.series, take.window) for take in takes)
-                self.tell(Seen(offset, index, verdict, event if isinstance(event, Event) else None, keys))
+            self._count(offset, index, verdict, event, takes)
         self.offset = offset + 1
 
-    def _judge(self, event: Event | Refused, offset: int, index: int) -> tuple[str, list[_Take]]:
+    def _count(
+        self, offset: int, index: int, verdict: str, event: Event | Refused, takes: list[Take], admission: int = 0
+    ) -> None:
+        self.ledger["consumed"] += 1
+        self.ledger[verdict] += 1
+        if self.tell is not None:
+            keys = tuple((*take.key, take.series, take.window, admission) for take in takes)
+            self.tell(Seen(offset, index, verdict, event if isinstance(event, Event) else None, keys, admission > 0))
+
+    def _judge(self, event: Event | Refused, offset: int, index: int) -> tuple[str, list[Take]]:
         if event.__class__ is Refused:
             self._letter(offset, index, event)
             return "invalid", []
         assert isinstance(event, Event)
         try:
-            takes = self._takes(event)
+            takes = self._takes.of(event)
         except Unfit:
             self._letter(offset, index, event)
             return "invalid", []
@@ -137,14 +134,9 @@ class Recount:
             if self._full(take, event.identity):
                 self._letter(offset, index, event)
                 return "invalid", takes
-        if event.number is not None:
-            known = self._numbered(event)
-            if known == "invalid":
-                self._letter(offset, index, event)
-        else:
-            hour = self.hours.setdefault(event.time_us // _HOUR_US, set())
-            known = "duplicate" if event.identity in hour else "accepted"
-            hour.add(event.identity)
+        known = self._known(event)
+        if known == "invalid":
+            self._letter(offset, index, event)
         if known != "accepted":
             return known, takes
         for take in takes:
@@ -155,6 +147,15 @@ class Recount:
         self, offset: int, index: int, event: Event | Refused, late: bool = False, certain: bool = True
     ) -> None:
         self.letters.append(Letter(offset, index, late, xxh3_128_intdigest(event.raw), certain))
+
+    def _known(self, event: Event) -> str:
+        """By its number or by its id, as it asks."""
+        if event.number is not None:
+            return self._numbered(event)
+        hour = self.hours.setdefault(event.time_us // _HOUR_US, set())
+        known = "duplicate" if event.identity in hour else "accepted"
+        hour.add(event.identity)
+        return known
 
     def _numbered(self, event: Event) -> str:
         """A number that was there is a repeat, unless its event is newer than all before it: then it was used twice."""
@@ -167,53 +168,7 @@ class Recount:
         source.newest_ms = max(source.newest_ms, time_us // 1_000)
         return "accepted"
 
-    def _takes(self, event: Event) -> list[_Take]:
-        """The meter versions that take it. Raises Unfit where a value that one of them needs is not there."""
-        takes: list[_Take] = []
-        time_us, found = event.time_us, event.values
-        texts: dict[str, str] = {}
-        for meter, from_us, to_us, size_us, key in self._plans.get(event.type, ()):
-            if not from_us <= time_us < to_us:
-                continue
-            value = self._value(meter, found)
-            for path in meter.dimensions:
-                if path not in texts:
-                    texts[path] = self._text(found[path])
-            passes = value is not None
-            for path, allowed in meter.filter.items():
-                if path not in texts:
-                    texts[path] = self._text(found[path])
-                passes = passes and texts[path] in allowed
-            if passes and value is not None:
-                series = (event.subject, *[texts[path] for path in meter.dimensions])
-                takes.append(_Take(key, meter.aggregation, series, time_us // size_us * meter.window_ms, value))
-        return takes
-
-    @staticmethod
-    def _value(meter: Meter, found: dict[str, Any]) -> int | None:
-        """Scaled, or the member of a unique meter: None where there is none, so that the meter passes it by."""
-        if meter.aggregation == "count":
-            return 0
-        if isinstance(meter.value, Formula):
-            return _product(meter.value, meter, found)
-        value = found[meter.value or ""]
-        if value.__class__ is Fault:
-            raise Unfit(value.why)
-        if meter.aggregation == "unique":
-            return values.member(value)
-        if value is None:
-            raise Unfit(f"data.{meter.value} is missing")
-        scaled = values.scaled(value, meter.precision)
-        if scaled < 0 and not meter.allow_negative:
-            raise Unfit(f"data.{meter.value} is negative")
-        return scaled
-
-    def _text(self, value: Any) -> str:
-        if value.__class__ is Fault:
-            raise Unfit(value.why)
-        return values.dimension(value, self._limits.dimension_bytes_max)
-
-    def _full(self, take: _Take, identity: int) -> bool:
+    def _full(self, take: Take, identity: int) -> bool:
         """Whether the event would cross a limit of its window."""
         state = self.windows[take.key].get(take.window, {}).get(take.series)
         if state is None:
@@ -223,7 +178,7 @@ class Recount:
             return False
         return (identity if take.aggregation == "gauge" else take.value) not in state.members
 
-    def _fold(self, take: _Take, event: Event, offset: int) -> None:
+    def _fold(self, take: Take, event: Event, offset: int) -> None:
         window = self.windows[take.key].setdefault(take.window, {})
         state = window.get(take.series)
         if state is None:
@@ -231,6 +186,68 @@ class Recount:
             subjects = self._combinations.setdefault((take.key, take.window), {})
             subjects[take.series[0]] = subjects.get(take.series[0], 0) + 1
         state.fold(take.aggregation, offset, take.value, event.time_us, event.identity)
+
+    # -- what comes back
+
+    def _admit(self, record: Record, offset: int, timestamp_ms: int) -> None:
+        """Judge the events of an admission record; what it accepts is a partial of its own."""
+        self.clock_ms = max(self.clock_ms, timestamp_ms)
+        here = self.clock_ms // _HOUR_MS
+        letters = [(record.topic, record.partition, one.offset, one.index) for one in record.events]
+        self._remembered.add(here, *(at for at, one in zip(letters, record.events, strict=True) if one.known))
+        for place, (one, at) in enumerate(zip(record.events, letters, strict=True)):
+            event: Event | Refused = Refused(one.raw, "known")
+            takes: list[Take] = []
+            verdict, identity = "duplicate", 0
+            if not one.known:
+                event = self.reader.single(one.raw, timestamp_ms)
+                verdict, takes = self._judge_returned(event, record)
+                if isinstance(event, Event) and verdict != "invalid":
+                    identity = lasting(event)
+                if verdict == "accepted":
+                    verdict = self._known_returned(event, identity, at, here)
+            certain = not isinstance(event, Event) or event.time_us >= self.since_ms * 1_000
+            self._count(offset, place, verdict, event, takes, offset + 1)
+            self.outcomes.append(Outcome(offset, place, at, verdict if certain else "", identity, self.clock_ms))
+            if verdict == "accepted":
+                self.ledger["admitted"] += 1
+                if certain and isinstance(event, Event):
+                    self._fold_returned(takes, event, offset)
+        self._close_hours()
+        self.offset = offset + 1
+
+    def _judge_returned(self, event: Event | Refused, record: Record) -> tuple[str, list[Take]]:
+        """All but whether it is known: invalid, unmetered, late where nobody can vouch for it, or accepted so far."""
+        if event.__class__ is Refused:
+            return "invalid", []
+        assert isinstance(event, Event)
+        try:
+            takes = self._takes.of(event)
+        except Unfit:
+            return "invalid", []
+        if not takes:
+            return "unmetered", takes
+        if record.lateness_ms != self._lateness_max_ms or record.clock_ms > self.clock_ms:
+            return "late", takes
+        archived = _end_us(event) <= (record.clock_ms - record.lateness_ms) * 1_000
+        remembered = record.clock_ms // _HOUR_MS >= (self.clock_ms - self._lateness_max_ms) // _HOUR_MS
+        return "accepted" if self._is_open(event) or (archived and remembered) else "late", takes
+
+    def _is_open(self, event: Event) -> bool:
+        return _end_us(event) > (self.clock_ms - self._lateness_max_ms) * 1_000
+
+    def _known_returned(self, event: Event | Refused, identity: int, at: Coordinate, here: int) -> str:
+        """Whether it, or its letter, came back before, or it is among what its open hour or day has accepted."""
+        assert isinstance(event, Event)
+        before = identity in self._remembered or at in self._remembered
+        self._remembered.add(here, identity, at)
+        known = self._known(event) if self._is_open(event) else "accepted"
+        return "duplicate" if before and known != "invalid" else known
+
+    def _fold_returned(self, takes: list[Take], event: Event, offset: int) -> None:
+        for take in takes:
+            state = self.admitted.setdefault((*take.key, take.series, take.window, offset + 1), State())
+            state.fold(take.aggregation, offset, take.value, event.time_us, event.identity)
 
     # -- closing
 
@@ -241,6 +258,7 @@ class Recount:
     def _close_hours(self) -> None:
         since_us = (self.clock_ms - self._lateness_max_ms) * 1_000
         closed = since_us // _HOUR_US
+        self._remembered.close(closed)
         if self.days and min(self.days) < since_us // _DAY_US:
             for day in [day for day in self.days if day < since_us // _DAY_US]:
                 del self.days[day]
@@ -259,6 +277,8 @@ class Recount:
     def forget(self) -> None:
         """Drop what nobody will ask for again: letters so far and closed windows."""
         self.letters.clear()
+        self.outcomes.clear()
+        self.admitted.clear()
         for key in self.windows:
             for _ in self.close(key):
                 pass
@@ -268,33 +288,22 @@ class Recount:
         for key, windows in self.windows.items():
             for start, window in windows.items():
                 for series, state in window.items():
-                    yield (*key, series, start), state
+                    yield (*key, series, start, 0), state
+        yield from self.admitted.items()
+
+    def state_of(self, key: WindowKey) -> State | None:
+        """One partial, if it is here."""
+        if key[4]:
+            return self.admitted.get(key)
+        return self.windows[key[:2]].get(key[3], {}).get(key[2])
 
 
-def _product(formula: Formula, meter: Meter, found: dict[str, Any]) -> int:
-    """What a formula makes of an event, in fractions."""
-    product = Fraction(1)
-    for path, digits in formula.factors(meter.precision):
-        value = found[path]
-        if value.__class__ is Fault:
-            raise Unfit(value.why)
-        if value is None:
-            raise Unfit(f"data.{path} is missing")
-        product *= Fraction(values.scaled(value, digits), 10**digits)
-    step = Fraction(formula.round_to) if formula.round_to is not None else Fraction(1, 10**meter.precision)
-    steps = product / step
-    if formula.round == "half_up":
-        whole = int(abs(steps) + Fraction(1, 2)) * (1 if steps >= 0 else -1)
-    else:
-        whole = ceil(steps) if formula.round == "up" else floor(steps)
-    amount = whole * step
-    if formula.minimum is not None:
-        amount = max(amount, Fraction(formula.minimum))
-    if formula.maximum is not None:
-        amount = min(amount, Fraction(formula.maximum))
-    scaled = (amount + Fraction(formula.fee)) * 10**meter.precision
-    if abs(scaled) > values.VALUE_MAX:
-        raise Unfit("too large")
-    if scaled < 0 and not meter.allow_negative:
-        raise Unfit(f"{formula} is negative")
-    return int(scaled)
+def _end_us(event: Event) -> int:
+    """The end of the hour that its id is kept in, or of the day of its number."""
+    size_us = _HOUR_US if event.number is None else _DAY_US
+    return (event.time_us // size_us + 1) * size_us
+
+
+def lasting(event: Event) -> int:
+    """Its identity where days are together: a number lives in its day, so the day is part of it."""
+    return event.identity if event.number is None else values.of_day(event.identity, event.time_us // _DAY_US)

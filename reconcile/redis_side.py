@@ -9,8 +9,9 @@ from config.catalogue import Catalogue, Meter
 from processors.held import Held, HeldNumbers, HeldRow
 from reconcile.compare import compare_identities, named
 from reconcile.differences import Difference, Outcome, Trail, at_ms, differing
-from reconcile.recount import MeterKey, Recount, WindowKey
+from reconcile.recount import Recount, WindowKey
 from reconcile.states import Row, Sample
+from reconcile.takes import MeterKey
 from reconcile.values import numbered_identity
 
 _HOUR_MS = 3_600_000
@@ -77,7 +78,8 @@ class RedisSide:
             )
 
     def compare_partials(self, held: Held, done_ms: Mapping[MeterKey, int]) -> None:
-        """Open partials must be there and equal; a closed one may be gone, as it is acknowledged.
+        """Open partials must be there and equal; a closed one may be gone, and so may one of events that came back, if
+        it is acknowledged.
 
         `done_ms`: windows of a meter that start before it were compared with ClickHouse, and are forgotten here.
         """
@@ -85,9 +87,9 @@ class RedisSide:
         for one in held.rows():
             if one.start_ms < self._since_ms:
                 continue
-            window: WindowKey = (*one.key, one.series, one.start_ms)
-            state = self._recount.windows[one.key].get(one.start_ms, {}).get(one.series)
-            if state is None and one.start_ms < done_ms[one.key]:
+            window: WindowKey = (*one.key, one.series, one.start_ms, one.admission)
+            state = self._recount.state_of(window)
+            if state is None and not one.admission and one.start_ms < done_ms[one.key]:
                 continue
             self._outcome.compared["partials"] += 1
             wanted = dict(state.rows()).get(one.chunk) if state is not None else None
@@ -96,7 +98,11 @@ class RedisSide:
                 self._differ("a partial differs" if wanted else "a partial of no event", window, wanted, found)
             seen.add((window, one.chunk))
         for window, state in self._recount.states():
-            if window[3] + self._meters[window[:2]].window_ms <= self._recount.open_since_ms(window[:2]):
+            if window[4]:
+                gone = state.offset < held.head.published
+            else:
+                gone = window[3] + self._meters[window[:2]].window_ms <= self._recount.open_since_ms(window[:2])
+            if gone:
                 continue
             for chunk, row in state.rows():
                 if (window, chunk) not in seen:

@@ -12,8 +12,10 @@ from xxhash import xxh3_128_intdigest
 
 from config.catalogue import BEGIN_MS, END_MS, Meter
 from reconcile.compare import StoredLetter, StoredRow
-from reconcile.recount import COUNTS, MeterKey
+from reconcile.recount import COUNTS
+from reconcile.returned import Outcome as Returned
 from reconcile.states import Row, Sample
+from reconcile.takes import MeterKey
 
 _PLACES = {"late": "late_events", "dead-letter": "dead_letters"}
 _CALENDAR_MS = (-2_208_988_800_000, 10_413_791_999_000)  # what a DateTime64(3) holds: the years 1900 to 2299
@@ -44,16 +46,23 @@ class Tables:
         return [(row[0], row[1], row[2], row[3]) for row in self._rows(query, {})]
 
     def usage(
-        self, partition: int, meters: Iterable[Meter], from_ms: int = BEGIN_MS, to_ms: int = END_MS, offset: int = 0
+        self,
+        partition: int,
+        meters: Iterable[Meter],
+        from_ms: int = BEGIN_MS,
+        to_ms: int = END_MS,
+        offset: int = 0,
+        admitted: bool | None = None,
     ) -> Iterator[tuple[MeterKey, StoredRow]]:
-        """Rows of windows that start in [from_ms, to_ms), the newest version of each, if its offset is high enough."""
+        """Rows of windows that start in [from_ms, to_ms), the newest version of each, if its offset is high enough.
+        `admitted`: only those of events that came back, or only the others."""
         by_key = {(one.id, one.version): one for one in meters}
         first, last = _CALENDAR_MS
         kinds = {one.aggregation for one in by_key.values()}
         members = "members" if "unique" in kinds else "[]"
         samples = "arrayMap(one -> (one.time_us, one.id, one.value), samples)" if "gauge" in kinds else "[]"
         query = f"""SELECT meter, meter_version, subject, dims, toUnixTimestamp64Milli(window_start) AS at, chunk,
-                account, offset, events, sum_hi, sum_lo, min, max, latest_value,
+                admission, account, offset, events, sum_hi, sum_lo, min, max, latest_value,
                 latest_time_us, latest_id_hi, latest_id_lo, {members} AS held, {samples} AS readings,
                 aggregation, precision, toUnixTimestamp64Milli(window_end) - at, generation
             FROM usage_rows FINAL
@@ -61,6 +70,8 @@ class Tables:
                 AND window_start >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC')
                 AND window_start < fromUnixTimestamp64Milli({{last:Int64}}, 'UTC')
                 AND offset >= {{offset:UInt64}}"""
+        if admitted is not None:
+            query += f" AND admission {'>' if admitted else '='} 0"
         parameters = {
             "partition": partition,
             "meters": sorted({meter for meter, _ in by_key}),
@@ -85,6 +96,16 @@ class Tables:
         for offset, index, raw in self._rows(query, parameters, {"raw": "bytes"}):
             yield StoredLetter(offset, index, xxh3_128_intdigest(raw))
 
+    def outcomes(self, partition: int, first: int, last: int) -> Iterator[Returned]:
+        """What became of the events of admission records with first <= offset < last."""
+        query = """SELECT offset, event_index, letter_topic, letter_partition, letter_offset, letter_index, verdict,
+                identity, toUnixTimestamp64Milli(clock) FROM admissions
+            WHERE topic = {topic:String} AND partition = {partition:Int32}
+                AND offset >= {first:UInt64} AND offset < {last:UInt64}"""
+        for offset, place, *rest in self._rows(query, {"partition": partition, "first": first, "last": last}):
+            topic, of, at, index, verdict, identity, clock_ms = rest
+            yield Returned(offset, place, (topic, of, at, index), verdict, int(identity), clock_ms)
+
     def _rows(
         self, query: str, parameters: dict[str, Any], formats: dict[str, str | dict[str, str]] | None = None
     ) -> Iterator[Any]:
@@ -94,8 +115,8 @@ class Tables:
 
 
 def _stored(meter: Meter, row: Any) -> StoredRow:
-    subject, dims, at, chunk, account, offset, events, sum_hi, sum_lo, low, high, latest = row[:12]
-    time_us, id_hi, id_lo, members, samples, *fixed = row[12:]
+    subject, dims, at, chunk, admission, account, offset, events, sum_hi, sum_lo, low, high, latest = row[:13]
+    time_us, id_hi, id_lo, members, samples, *fixed = row[13:]
     picked = {"min": low, "max": high, "latest": latest}
     value = picked.pop("latest" if meter.aggregation == "gauge" else meter.aggregation, 0)
     held = members if meter.aggregation == "unique" else [Sample(*one) for one in samples]
@@ -114,6 +135,7 @@ def _stored(meter: Meter, row: Any) -> StoredRow:
             frozenset(held) if chunk else None,
         ),
         # Numbers that the aggregation does not have must be zero, and partials have one generation only.
+        admission=admission,
         odd=any(picked.values()) or fixed != [meter.aggregation, meter.precision, meter.window_ms, 0],
     )
 

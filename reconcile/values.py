@@ -180,6 +180,11 @@ def numbered_identity(source: int, number: int) -> int:
     return (((source >> 64) ^ mixed) << 64) | ((source + _mixed(mixed)) & _WORD)
 
 
+def of_day(identity: int, day: int) -> int:
+    """The identity of a numbered event together with its day (since 1970), as what came back is known by."""
+    return identity ^ (_mixed(day) << 64)
+
+
 def _mixed(value: int) -> int:
     """splitmix64."""
     mixed = (value + 0x9E3779B97F4A7C15) & _WORD

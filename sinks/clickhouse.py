@@ -81,6 +81,8 @@ _PASSING = frozenset(
         999,  # KEEPER_EXCEPTION
     }
 )
+_URL = re.compile(r" with url: \S+| executing HTTP request attempt \d+ \(\S+\)")
+_MESSAGE_MAX = 400  # characters, for a line of a status
 _HTTP_STATUS = re.compile(r"HTTP driver received HTTP status (\d{3})")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
@@ -230,7 +232,8 @@ def statements(database: str) -> Iterator[str]:
 
 def retryable(error: Error) -> Retryable | None:
     """What to raise instead if the world is at fault."""
-    message = f"ClickHouse: {error}"  # which service it is does not stand in a refused connection's own text
+    # Which service it is does not stand in a refused connection's own text; a screenful of its URL does.
+    message = f"ClickHouse: {_URL.sub('', str(error))[:_MESSAGE_MAX]}"
     if error.code in _OVERLOAD:
         return Retryable(message, OVERLOAD_RETRY_AFTER_MS)
     if error.code in _PASSING:

@@ -92,9 +92,17 @@ def create_topics(settings: Kafka, log_reach_ms: int = 0) -> list[str]:
 
 
 def topic_id(settings: Kafka, topic: str) -> str:
-    """The broker's own id of a topic: a topic made again under the same name has another one."""
+    """The broker's own id of a topic: a topic made again under the same name has another one.
+
+    Retryable where the broker is away, KafkaException where the topic is not there.
+    """
     client = admin(settings)  # named: an answer never comes once its client is collected
-    return str(client.describe_topics(TopicCollection([topic]))[topic].result(_REQUEST_S).topic_id)
+    try:
+        return str(client.describe_topics(TopicCollection([topic]))[topic].result(_REQUEST_S).topic_id)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise
+        raise passing(error) or error from error
 
 
 def partition_count(settings: Kafka, topic: str) -> int:

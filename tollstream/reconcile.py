@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from reconcile.check import Check
     from reconcile.differences import Difference, Outcome
 
-_PLACE = ("partition", "account", "meter", "meter_version", "subject", "dimensions", "window_start", "chunk", "row")
+_PLACE = (
+    *("partition", "account", "meter", "meter_version", "subject", "dimensions"),
+    *("window_start", "admission", "chunk", "row"),
+)
 _VALUE_SHOWN = 200  # characters of a field in a line
 
 
@@ -39,7 +42,8 @@ def reconcile(
     """Count the log anew, with a reader that shares nothing with the processors, and compare.
 
     Every partition, meter, subject and window in ClickHouse; identities, partials and clock in Redis; the ledger; late
-    events and dead letters; and rated usage, rated anew. Each difference is printed with the offsets and ids of the
+    events and dead letters; what came back by `late admit` and `dead-letter replay`, and that none of it was counted
+    twice; and rated usage, rated anew. Each difference is printed with the offsets and ids of the
     events behind it. May be used while processors run: what moves on meanwhile is compared where it stands then.
 
     Exits with 0 where all is equal, 1 where anything differs, and 2 where nothing differs and something could not be
@@ -57,7 +61,8 @@ def reconcile(
     ----------
     follow
         Check again and again behind the running processors, reading only what is new; a line a round. Of Redis it
-        compares ledger, clock and number of identities; money is not rated anew.
+        compares ledger, clock and number of identities; money is not rated anew, and what admissions knew of the
+        archive is not verified.
     from_
         Only windows that start at this instant or later: RFC 3339, or a day.
     show
@@ -140,7 +145,11 @@ def tell(outcome: "Outcome", show: int) -> None:
 
 def lines(difference: "Difference") -> list[str]:
     """What differs, where, and which events of the log are behind it."""
-    place = {name: value for name in _PLACE if (value := getattr(difference, name)) not in (None, "", {})}
+    place = {
+        name: value
+        for name in _PLACE
+        if (value := getattr(difference, name)) not in (None, "", {}, 0) or name == "partition"
+    }
     named = " ".join(f"{name}={_short(value)}" for name, value in place.items())
     said = [f"{difference.place}: {difference.what}: {named}"]
     if difference.expected is not None:

@@ -31,11 +31,12 @@ def register(app: App) -> None:
 
 
 def republish(*, place: Where) -> int:
-    """Write every row of ClickHouse anew: usage, rated usage, ledger, late events and dead letters.
+    """Write every row of ClickHouse anew: usage, rated usage, ledger, late events, dead letters and admissions.
 
     For tables that were lost, or restored from an older backup. Rows come from usage.windows, the topics of letters,
-    the marks and Redis; usage is rated anew. They are absolute and versioned: it may run beside the processors, and
-    again.
+    the marks and Redis; usage is rated anew, and what became of events that came back is told from the log, folded
+    again. They are absolute and versioned: it may run beside the processors, and again. The archive of identities is
+    on no topic: it begins anew, and until when is said.
 
     ```
     tollstream republish

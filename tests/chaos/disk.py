@@ -1,8 +1,8 @@
 """A service's directory, on a disk that can be full.
 
 As root: a small tmpfs of its own, which a ballast file fills to the last byte. Without the right to mount, the same
-for the service alone: RLIMIT_FSIZE of its process, so that a write past the limit fails with EFBIG in place of ENOSPC.
-Python's children ignore SIGXFSZ, which would else end them.
+for Valkey alone: RLIMIT_FSIZE of its process, so that a write past the limit fails with EFBIG in place of ENOSPC.
+Python's children ignore SIGXFSZ, which would else end them. (For ClickHouse see Services.fill_clickhouse.)
 """
 
 from __future__ import annotations

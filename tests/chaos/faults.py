@@ -194,12 +194,11 @@ def valkey_disk_full(world: World) -> Iterator[None]:
 
 @contextlib.contextmanager
 def clickhouse_disk_full(world: World) -> Iterator[None]:
-    disk = world.services.clickhouse_disk
-    disk.fill()
+    world.services.fill_clickhouse()
     try:
         yield
     finally:
-        disk.free()
+        world.services.free_clickhouse()
 
 
 # -- links

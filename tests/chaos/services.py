@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import clickhouse_connect
 import redis
 
 from stack import embedded
@@ -224,6 +225,26 @@ class Services:
         settings["inter.broker.listener.name"] = "PLAINTEXT"
         properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         return recipe
+
+    def fill_clickhouse(self) -> None:
+        """Where nothing can be mounted, ClickHouse is told that it needs more room than there is, and refuses inserts
+        with the same error. (Below RLIMIT_FSIZE it merges parts with empty files, and can't read them any more.)"""
+        if self.clickhouse_disk.mounted:
+            self.clickhouse_disk.fill()
+        else:
+            self._alter("MODIFY SETTING min_free_disk_bytes_to_perform_insert = 1000000000000000")
+
+    def free_clickhouse(self) -> None:
+        if self.clickhouse_disk.mounted:
+            self.clickhouse_disk.free()
+        else:
+            self._alter("RESET SETTING min_free_disk_bytes_to_perform_insert")
+
+    def _alter(self, change: str) -> None:
+        client = clickhouse_connect.get_client(dsn=self.clickhouse.recipe.setting[1])
+        for table in ("usage_rows", "ledger_rows", "rated_rows", "late_event_rows", "dead_letter_rows"):
+            client.command(f"ALTER TABLE tollstream.{table} {change}")
+        client.close()
 
     def point(self) -> None:
         """The links lead to where the services are now."""

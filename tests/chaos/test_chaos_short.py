@@ -42,6 +42,7 @@ def clickhouse_stops_and_the_workers_die(world: World) -> Iterator[None]:
             yield
 
 
+@pytest.mark.timeout(600)  # a hundred seconds on a quiet machine
 def test_i2_no_fault_changes_a_total(tmp_path: Path) -> None:
     path = tmp_path / "chaos.json"
     report = drill([(FAULTS[name],) for name in SHORT], 1, path, print)

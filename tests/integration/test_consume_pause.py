@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 from pipeline import wait_for
 
 from config.settings import Kafka
@@ -26,6 +26,7 @@ def test_a_partition_that_left_while_paused_is_read_when_it_comes_back(kafka: An
             lambda partitions: dict.fromkeys(partitions, 0),
             lambda partitions: None,
             leaves=True,
+            client=Consumer,
         )
 
     first = member()

@@ -53,10 +53,10 @@ def test_i9_a_fenced_worker_is_unhealthy_and_takes_over_again(make_pipeline: Mak
     with pipeline.running() as run:
         run.until(lambda: all_out(pipeline, traffic), "the first events")
         thief(pipeline, 1).claim(pipeline.catalogue.generation)
-        run.until(lambda: unwell(run, "another owner"), "word that it was fenced")
+        run.until(lambda: unwell(run, "lost partition 1"), "word that it was fenced")
         pipeline.send(traffic.fill(50, BASE + DAY, BASE + DAY * 2))
         run.until(lambda: run.tally.health.healthy and all_out(pipeline, traffic), "its recovery")
-        assert any("another owner" in said for said in run.heard)
+        assert any("starts anew: partition 1" in said for said in run.heard)
     pipeline.catch_up()
     check(pipeline, traffic.log)
 

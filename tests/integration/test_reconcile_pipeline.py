@@ -6,9 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from pipeline import Pipeline
 from pipeline_traffic import BASE, CATALOGUE, DAY, Traffic
+from test_pipeline_admission import bring_back, forget, with_late
 
+import processors.supervise
 from processors.checkpoint import Head
 from processors.state import RedisSlot
 from reconcile.check import Check
@@ -100,6 +103,48 @@ def check_causes(difference: Difference, traffic: Traffic) -> None:
         event = sent[cause.offset].events[cause.index]
         assert event is not None and (event["id"], event["source"]) == (cause.id, cause.source)
         assert cause.offset in difference.offsets
+
+
+def test_what_came_back_is_counted_and_compared_too(one_pipeline: Pipeline) -> None:
+    _, truth, counts = with_late(one_pipeline, seed=46)
+    one_pipeline.catch_up()
+    with one_pipeline.running():
+        assert bring_back(one_pipeline).admitted == counts["accepted"]
+    one_pipeline.catch_up()
+    outcome = checked(one_pipeline)
+    assert found(outcome) == []
+    assert exit_code(outcome) == 0
+    assert outcome.compared["admissions"] >= sum(counts.values())
+    assert outcome.compared["claims"] >= counts["accepted"]
+    rows = (
+        "FROM usage_rows FINAL WHERE admission > 0 AND meter = 'egress' ORDER BY partition, admission, subject LIMIT 1"
+    )
+    run = one_pipeline.client.command
+    run(f"INSERT INTO usage_rows SELECT * REPLACE (sum_lo + 1 AS sum_lo) {rows}")
+    run("ALTER TABLE admission_rows DELETE WHERE verdict = 'duplicate' SETTINGS mutations_sync = 1")
+    differences = found(checked(one_pipeline))
+    (row,) = [one for one in differences if one.place == "usage"]
+    assert row.admission and row.expected and row.expected.keys() == {"sum"}
+    assert row.offsets == [row.admission - 1] and row.causes
+    missing = [one for one in differences if one.place == "admission"]
+    assert {one.what for one in missing} == {"the verdict on an event that came back is missing"}
+    assert len(missing) >= counts["duplicate"]
+    assert truth.consumed
+
+
+def test_an_archive_that_knew_nothing_is_found_by_what_was_counted_twice(
+    one_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processors.supervise, "work", forget)
+    with_late(one_pipeline, seed=53)
+    one_pipeline.catch_up()
+    with one_pipeline.running():
+        bring_back(one_pipeline)
+    one_pipeline.catch_up()
+    differences = found(checked(one_pipeline))
+    assert {one.what for one in differences} == {"an event that came back was counted twice"}
+    for one in differences:
+        assert len(one.causes) == 2 and {cause.offset for cause in one.causes} <= set(one.offsets)
 
 
 def drop_identity(pipeline: Pipeline, partition: int) -> None:

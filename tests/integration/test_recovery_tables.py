@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from pipeline import Pipeline
-from pipeline_traffic import BASE, DAY, Traffic, check
+from pipeline_traffic import BASE, DAY, Traffic, check, check_truth
+from test_pipeline_admission import bring_back, with_late
+from test_recovery_log import shorten
 
 from processors.republish import republish
 from reconcile.check import Check
@@ -46,6 +48,41 @@ def test_lost_tables_come_back_whole_and_an_older_backup_catches_up(apache: Pipe
     republish(apache.settings, apache.catalogue, lambda _: None, lambda _: None)
     check(apache, traffic.log)
     assert differences(apache) == []
+
+
+def test_what_came_back_comes_back_with_the_tables_and_the_archive_begins_anew(apache: Pipeline) -> None:
+    _, truth, counts = with_late(apache, seed=57)
+    apache.catch_up()
+    with apache.running():
+        bring_back(apache)
+    apache.catch_up()
+    query = "SELECT * FROM admissions ORDER BY partition, offset, event_index"
+    before = apache.client.query(query).result_rows
+    for table in (*TABLES, "admission_rows", "identity_archive_rows", "number_archive_rows", "archive_gap_rows"):
+        apache.client.command(f"TRUNCATE TABLE {table}")
+    said: list[str] = []
+    written = republish(apache.settings, apache.catalogue, lambda _: None, lambda line: said.append(line or ""))
+    assert written.admissions == len(before) >= sum(counts.values())
+    assert apache.client.query(query).result_rows == before
+    check_truth(apache, truth)
+    assert differences(apache) == []
+    assert apache.ledger().admitted == counts["accepted"]
+    assert [line for line in said if line] and "begins anew" in "".join(said)
+
+
+def test_what_a_shortened_log_no_longer_tells_of_what_came_back_is_said(apache: Pipeline) -> None:
+    _, _, counts = with_late(apache, seed=58)
+    apache.catch_up()
+    with apache.running():
+        bring_back(apache)
+    apache.catch_up()
+    apache.client.command("TRUNCATE TABLE admission_rows")
+    shorten(apache, {0: 5, 1: 5, 2: 5})
+    said: list[str] = []
+    written = republish(apache.settings, apache.catalogue, lambda _: None, lambda line: said.append(line or ""))
+    assert written.admissions > 0  # the log is long enough for verdicts at its end
+    assert sum("the log begins at offset 5" in line for line in said) == 3
+    assert sum(counts.values())
 
 
 def test_an_older_redis_goes_on_from_where_it_was(apache: Pipeline) -> None:

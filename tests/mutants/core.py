@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-_FOLD = ("tests/unit/test_core_windows.py", "tests/unit/test_core_limits.py", "tests/unit/test_core_fold.py")
+_TABLES = ("tests/unit/test_core_windows.py", "tests/unit/test_core_limits.py")
+_FOLD = (*_TABLES, "tests/unit/test_core_fold.py")  # of some seconds
 _MODELS = ("tests/unit/test_rating_models.py", "tests/unit/test_rating_amounts.py")
 _INVOICES = ("tests/unit/test_rating_invoices.py", "tests/unit/test_rating_segments.py")
 
 CORE: dict[str, tuple[str, ...]] = {
-    "processors/identity.py": ("tests/unit/test_core_identity.py", *_FOLD),
-    "processors/windows.py": _FOLD,
-    "processors/partials.py": (*_FOLD, "tests/unit/test_core_checkpoint.py"),
+    "processors/identity.py": ("tests/unit/test_core_identity.py", *_TABLES),
+    "processors/windows.py": _TABLES,
+    "processors/partials.py": (*_TABLES, "tests/unit/test_core_checkpoint.py"),
     "processors/meter.py": (*_FOLD, "tests/unit/test_core_owner.py"),
-    "processors/limits.py": ("tests/unit/test_core_limits.py", "tests/unit/test_core_fold.py"),
+    "processors/limits.py": ("tests/unit/test_core_limits.py",),
     "processors/digests.py": ("tests/unit/test_core_checkpoint.py",),
     "processors/checkpoint.py": ("tests/unit/test_core_checkpoint.py", "tests/unit/test_core_fold.py"),
     "processors/owner.py": ("tests/unit/test_core_owner.py",),

@@ -1,4 +1,4 @@
-"""`tollstream late admit` and `dead-letter replay` in the simulation: the real Admitter, on what simulated tables say.
+"""`tollstream late admit` and `dead-letter replay` in the simulation: the real Admitter on the simulated tables.
 
 It may die at any call, wait as long as it likes between any two of them, and run beside others like it.
 """

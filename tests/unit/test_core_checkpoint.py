@@ -12,7 +12,7 @@ import pytest
 
 from config.settings import Limits
 from processors.checkpoint import Checkpoint, Head, Manifest, Recorder, Snapshot, decode_head, encode_head, load
-from processors.digests import framed, payloads, summed
+from processors.digests import framed, payloads, sealed, summed
 from processors.events import Decoder
 from processors.meter import PartitionState
 from processors.partials import DamagedError
@@ -149,6 +149,24 @@ def test_frames_come_back_in_order() -> None:
     for moved in (second, second + first, first + first, framed(b"two", 0)[0] + second):
         with pytest.raises(DamagedError):
             payloads(moved)
+
+
+def test_checksums_are_what_they_always_were() -> None:
+    """They are stored: another value for the same bytes would count every state as lost."""
+    assert summed(np.arange(8, dtype=np.uint64).reshape(-1, 2)) == 11837313140508231695
+    assert summed(np.full((3, 2), 2**64 - 1, np.uint64), 7) == 521623062218187978
+    assert framed(b"one", 0) == (b"\x03\x00\x00\x00\xa0\xe1\x1f2\xa7\xab\x1f\x91one", 10457265594366419360)
+    assert framed(b"two", 5)[1] == 15973611965794636446
+    assert sealed(b"body") == b"\xfa\xe1\x7f\x18\xee\xc8\xf2\x84body"
+
+
+def test_a_segment_that_is_no_frames_says_where() -> None:
+    frame, digest = framed(b"", 0)
+    assert payloads(frame) == ([b""], digest)
+    with pytest.raises(DamagedError, match="header is cut off at byte 12"):
+        payloads(frame + b"abc")
+    with pytest.raises(DamagedError, match="frame at byte 12 is damaged"):
+        payloads(frame + frame)
 
 
 def test_the_manifest_names_each_piece_of_an_hour() -> None:

@@ -40,6 +40,26 @@ def test_i9_a_partition_that_stands_is_not_hidden_by_one_that_moves() -> None:
     assert last(Sum(30_000)).healthy, "the broken variant is not caught"
 
 
+def test_the_partition_that_stands_longest_is_named_whatever_its_number() -> None:
+    watch = Progress(30_000)
+    for at in (0.0, 10.0, 20.0, 29.98):
+        assert watch.look(at, {0: int(at), 7: 5}, {0, 7}).healthy
+    found = watch.look(30.0, {0: 30, 7: 5}, {0, 7})
+    assert not found.healthy
+    assert found.reason == "partition 7: no progress from 5 for 30 s: the log has more, and none of it arrives"
+
+
+def test_a_healthy_worker_says_what_it_does() -> None:
+    watch = Progress(30_000)
+    said = [watch.look(at, *now).reason for at, now in enumerate([({}, ()), ({0: 5, 1: 5}, {1}), ({0: 5, 1: 6}, ())])]
+    assert said == ["no partitions are ours yet", "working", "at the end of the log"]
+
+
+def test_a_worker_without_partitions_is_healthy_however_long() -> None:
+    watch = Progress(30_000)
+    assert all(watch.look(at, {}, ()).healthy for at in (0.0, 100.0))
+
+
 def test_moving_again_is_healthy_again() -> None:
     watch = Progress(30_000)
     assert not [watch.look(at, {0: 5}, {0}) for at in (0.0, 31.0)][1].healthy

@@ -100,6 +100,47 @@ def test_an_event_over_a_limit_leaves_no_trace() -> None:
     assert state.tables[("n", 1)].column("events").tolist() == [2]
 
 
+def test_a_limit_counts_what_earlier_batches_brought() -> None:
+    state = PartitionState(SETS, limits(dimension_sets_max=2), Decoder(SETS, limits(dimension_sets_max=2), 0))
+    assert verdicts(state, ["x"], [1]) == ["taken"]
+    assert [one[:5] for one in verdicts(state, ["y", "z"], [2, 3])] == ["taken", "limit"]
+    assert [one[:5] for one in verdicts(state, ["w"], [4])] == ["limit"]
+    members = PartitionState(MEMBERS, limits(unique_max=2), Decoder(MEMBERS, limits(unique_max=2), 0))
+    assert verdicts(members, ["x", "y"], [1, 2]) == ["taken", "taken"]
+    assert [one[:5] for one in verdicts(members, ["z"], [3])] == ["limit"]
+
+
+def test_a_combination_of_one_window_is_new_in_another() -> None:
+    state = PartitionState(SETS, limits(dimension_sets_max=1), Decoder(SETS, limits(dimension_sets_max=1), 0))
+    assert verdicts(state, ["x"], [1]) == ["taken"]
+    assert verdicts(state, ["y"], [2], NOON_MS + HOUR_MS) == ["taken"]
+    assert [one[:5] for one in verdicts(state, ["y", "x"], [3, 4])] == ["limit", "taken"]
+
+
+def test_a_batch_over_one_limit_is_cut_though_the_other_has_room() -> None:
+    known = catalogue(Meter("u", 1, "a", "unique", "d", dimensions=("d",)))
+    assert [one[:5] for one in fold(known, limits(dimension_sets_max=1), ["x", "y"])] == ["taken", "limit"]
+
+
+@pytest.mark.parametrize("first", ["few", "many"])
+def test_i7_each_window_of_a_batch_is_held_against_its_own_members(first: str) -> None:
+    """One with room says nothing of one without, whichever comes first."""
+    limit, dims = limits(unique_max=2), catalogue(Meter("u", 1, "a", "unique", "v", dimensions=("d",)))
+    state = PartitionState(dims, limit, Decoder(dims, limit, 0))
+    texts = ["few", "many", "many", "many"] if first == "few" else ["many", "many", "many", "few"]
+    values = [
+        msgspec.json.encode(
+            {"specversion": "1.0", "id": str(n), "source": "s", "type": "a", "subject": "z"}
+            | {"time": "2026-11-02T12:00:00Z", "data": {"d": text, "v": n}}
+        )
+        for n, text in enumerate(texts)
+    ]
+    state.fold(Batch(values[:1], np.arange(1), np.full(1, NOON_MS)))
+    letters = state.fold(Batch(values[1:], np.arange(1, 4), np.full(3, NOON_MS)))
+    third = [place for place, text in enumerate(texts) if text == "many"][2]
+    assert [letter.offset for letter in letters] == [third]
+
+
 def test_a_full_window_says_nothing_of_the_next() -> None:
     state = PartitionState(SETS, limits(dimension_sets_max=1), Decoder(SETS, limits(dimension_sets_max=1), 0))
     assert [one[:5] for one in verdicts(state, ["x", "y"], [1, 2])] == ["taken", "limit"]

@@ -15,7 +15,7 @@ from tollstream.reconcile import document, exit_code, lines
 
 METER = Meter("calls", 1, "http", "sum", "n", dimensions=("zone",))
 CATALOGUE = Catalogue(events=(EventType("http", 1),), meters=(METER,), accounts=(Account(id="acme", subjects=("s",)),))
-KEY = (0, ("s", "a"), 0)
+KEY = (0, ("s", "a"), 0, 0)
 ROW = Row(7, 3, 12)
 
 
