@@ -178,16 +178,17 @@ class Check:
         ledger = self._tables.ledgers().get(partition)
         slot = RedisSlot(self._redis, self.topic, partition)
         held: Held | None = None
-        head = slot.peek()
-        if whole:
-            try:
-                held = look(slot, self._catalogue, self._settings)
-            except DamagedError as error:
-                what = f"the state cannot be read: {error}"
-                self.outcome.differ(Difference(place="redis", what=what, partition=partition))
+        head = None
+        what = ""
+        try:
+            head = slot.peek()
+            held = look(slot, self._catalogue, self._settings) if whole else None
             head = held.head if held else head
-        if head is None and ledger is not None and whole:
+        except DamagedError as error:
+            what = f"the state cannot be read: {error}"
+        if head is None and ledger is not None and not what:
             what = f"there is no state, while the ledger has reached offset {ledger[0]}"
+        if what and whole:
             self.outcome.differ(Difference(place="redis", what=what, partition=partition))
         counts = None
         if head is not None:

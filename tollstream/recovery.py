@@ -27,6 +27,7 @@ def register(app: App) -> None:
     group.command(topic, name="topic")
     group.command(partitions, name="partitions")
     group.command(gap, name="gap")
+    group.command(windows, name="windows")
     app.command(group)
 
 
@@ -161,6 +162,29 @@ def gap(partition: Number, /, *, accept: bool = False, place: Where) -> int:
             say("nothing was changed; --accept gives them up")
     finally:
         recovery.close()
+    return OK
+
+
+def windows(*, place: Where) -> int:
+    """Fill a lost usage.windows again from the usage in ClickHouse, so that money follows usage again.
+
+    Rows have the versions that they had, so rated usage becomes what it was, and goes on from there. Do not publish
+    another catalogue before: a new generation rated from half of the usage would take the rest back.
+
+    ```
+    tollstream recover windows
+    tollstream run --until-caught-up
+    tollstream reconcile          # is it whole?
+    ```
+    """
+    config = place.load()
+    prepare(config)
+    catalogue = published_catalogue(config.settings.kafka)
+    from processors.refill import refill
+
+    with progress("filling usage.windows", None, "rows") as advance:
+        count = refill(config.settings, catalogue, advance)
+    say(f"{count:,} rows of usage are on {config.settings.kafka.windows_topic} again")
     return OK
 
 

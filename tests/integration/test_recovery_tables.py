@@ -4,14 +4,16 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from pipeline import Pipeline
+from pipeline import Pipeline, wait_for
 from pipeline_traffic import BASE, DAY, Traffic, check, check_truth
 from test_pipeline_admission import bring_back, with_late
 from test_recovery_log import shorten
 
+from processors.refill import refill
 from processors.republish import republish
 from reconcile.check import Check
 from sinks.clickhouse import ClickHouseSink
+from sinks.topics import admin, create_topics
 
 pytestmark = pytest.mark.apache
 TABLES = ("usage_rows", "rated_rows", "ledger_rows", "late_event_rows", "dead_letter_rows")
@@ -83,6 +85,23 @@ def test_what_a_shortened_log_no_longer_tells_of_what_came_back_is_said(apache: 
     assert written.admissions > 0  # the log is long enough for verdicts at its end
     assert sum("the log begins at offset 5" in line for line in said) == 3
     assert sum(counts.values())
+
+
+def test_a_lost_windows_topic_is_reported_and_filled_again_from_clickhouse(apache: Pipeline) -> None:
+    kafka, client = apache.settings.kafka, admin(apache.settings.kafka)
+    traffic = Traffic(seed=59)
+    apache.send(traffic.fill(500, BASE, BASE + 2 * DAY))
+    apache.catch_up()
+    client.delete_topics([kafka.windows_topic])[kafka.windows_topic].result(30)
+    wait_for(lambda: kafka.windows_topic not in client.list_topics(timeout=10).topics, "the topic to go")
+    create_topics(kafka)
+    apache.send(traffic.fill(300, BASE + 2 * DAY, BASE + 3 * DAY))
+    apache.catch_up()
+    assert {one.place for one in differences(apache)} == {"rated"}
+    assert refill(apache.settings, apache.catalogue, lambda _: None) > 0
+    apache.catch_up()
+    check(apache, traffic.log)
+    assert differences(apache) == []
 
 
 def test_an_older_redis_goes_on_from_where_it_was(apache: Pipeline) -> None:

@@ -1,4 +1,4 @@
-"""`tollstream late admit` and `dead-letter replay` in the simulation: the real Admitter, on what the simulated tables say.
+"""`tollstream late admit` and `dead-letter replay` in the simulation: the real Admitter on the simulated tables.
 
 It may die at any call, wait as long as it likes between any two of them, and run beside others like it.
 """
@@ -219,7 +219,7 @@ def simulated() -> Iterator[None]:
         for function in (letters_of, strangers, raws, ledgered, archived, tried):
             until.enter_context(mock.patch(f"sinks.letters.{function.__name__}", function))
         until.enter_context(mock.patch("tollstream.admitting.now_ms", lambda: _NOW_MS))
-        until.enter_context(mock.patch("tollstream.admitting.RECORD_EVENTS_MAX", 6))
+        until.enter_context(mock.patch("tollstream.admitting.RECORD_EVENTS_MAX", 12))
         yield
 
 

@@ -58,7 +58,7 @@ CATALOGUE = Catalogue(
         Meter("disk", 1, "b", "latest", "deep.g"),
         Meter("low", 1, "b", "min", "v", precision=3, allow_negative=True),
         Meter("high", 1, "b", "max", "v", ("zone",), window="5m", precision=3, allow_negative=True),
-        Meter("level", 1, "b", "gauge", "v", ("tier",), precision=3, allow_negative=True),
+        Meter("level", 1, "b", "gauge", "v", window="1d", precision=3, allow_negative=True),
     ),
     plans=(_PRO, _MAX, _FREE),
     accounts=(Account("acme", ("s0", "s1")), Account("umbra", ("s2",), NOVEMBER)),
@@ -84,7 +84,8 @@ _PRO_2 = Plan(
         PerUnit("l", "load", "0.3"),
     ),
 )
-_REPRICED = _with(CATALOGUE, plans=(_PRO, _PRO_2, _MAX, _FREE))
+_UNGAUGED = msgspec.structs.replace(CATALOGUE, meters=CATALOGUE.meters[:-1])  # a gauge takes a sixth of a run's time
+_REPRICED = _with(_UNGAUGED, plans=(_PRO, _PRO_2, _MAX, _FREE))
 _MOVED = _with(_REPRICED, default_plan=None, contracts=(Contract("acme", "max", datetime(2026, 10, 1, tzinfo=UTC)),))
 _METERED = _with(
     CATALOGUE,
@@ -95,7 +96,7 @@ _METERED = _with(
     ),
 )
 # Published in one of these orders in the midst of a run.
-HISTORIES = ((CATALOGUE,), (CATALOGUE, _REPRICED), (CATALOGUE, _REPRICED, _MOVED), (CATALOGUE, _METERED))
+HISTORIES = ((CATALOGUE,), (_UNGAUGED, _REPRICED), (_UNGAUGED, _REPRICED, _MOVED), (CATALOGUE, _METERED))
 
 
 def begins_ms(history: tuple[Catalogue, ...]) -> int:

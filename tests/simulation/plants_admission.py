@@ -9,7 +9,9 @@ import numpy as np
 
 from processors import admission, checkpoint
 from processors.meter import PartitionState
-from tests.simulation.plants import Patch, planted
+from tests.simulation.plants import PLANTS, Patch, planted
+
+__all__ = ["PLANTS"]  # with those of here
 
 
 @planted("I", "admissions")
@@ -42,19 +44,6 @@ def buckets_of_admissions_not_saved() -> Patch:
         state.admissions.buckets.clear()
 
     return mock.patch("processors.owner.load", forgetful)
-
-
-@planted("I")
-def admissions_of_another_topic() -> Patch:
-    """The topic was made anew while a command was under way, whose archive is that of the old one."""
-    fold = admission.fold
-
-    def any_topic(state: PartitionState, record: admission.AdmissionRecord, *rest: int, counts: bool) -> None:
-        topic, state.topic_id = state.topic_id, ""
-        fold(state, record, *rest, counts=counts)
-        state.topic_id = topic
-
-    return mock.patch.object(admission, "fold", any_topic)
 
 
 @planted("I")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.planted import found_at
-from tests.simulation.plants import PLANTS
+from tests.simulation.plants_admission import PLANTS
 
 SEEDS_MAX = 400
 # Where to begin with those that take long, so that the suite does not; any other range finds them as well.
 FIRST = {
+    "buckets of admissions not saved": 90,
     "restore from the outputs at the head": 34,
     "no offset check in the checkpoint": 298,
     "counts of the last owner left unsent": 45,

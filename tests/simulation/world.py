@@ -26,7 +26,7 @@ from tests.simulation.slots import SlotStore
 from tests.simulation.tables import Tables
 from tests.simulation.verdict import check, decoder, frozen, row_faults
 
-_COMMANDS = 0.004  # share of steps at which somebody admits letters
+_COMMANDS = 0.002  # share of steps at which somebody admits letters
 _SLOT_FAULTS = ("refused", "lost", "late", "late", "torn", "before", "after", "after")
 _ROW = msgspec.msgpack.Decoder(WindowRow)
 _OF_THE_LOG = ("the log", "another topic")  # what a refusal names where the log is at fault
@@ -293,7 +293,7 @@ class World:
             log.compact(log.end)
             self.faults += gone_back(self, log)
         commands = any(isinstance(one, Command) for one in stale)
-        if not self.faults and self.rng.random() < 0.2:
+        if not self.faults and self.rng.random() < 0.1:
             self._admit_all()
         elif commands or (stale and len(self.catalogues) > 1):
             # What zombies rated by an older catalogue is found by the next sweep; and a command may have been late.

@@ -403,6 +403,16 @@ def test_what_the_command_knew_must_reach_to_where_we_remember(as_of_ms: int, la
     assert state.admissions.pending[1].outcomes[0].reason == (admission.EXPIRED if said == "late" else "")
 
 
+def test_letters_of_a_topic_that_is_no_more_are_not_taken() -> None:
+    """The topic was made anew while the command was under way, and the archive that it read was the old one's."""
+    state = PartitionState(CATALOGUE, Limits(), DECODER, "T")
+    for offset, topic in enumerate("ST"):
+        record = AdmissionRecord(START_MS, LATENESS_MAX_MS, topic, 0, [letter("one", 50, 1)])
+        state.fold(batch([Line(offset, START_MS, encode(record))]))
+    said = [one.verdict for offset in (0, 1) for one in state.admissions.pending[offset].outcomes]
+    assert said == ["late", "accepted"]
+
+
 def test_an_expired_event_can_be_admitted_later() -> None:
     state = folded(letter("one", 50, 1), as_of_ms=START_MS - 30 * HOUR_MS)
     again = encode(AdmissionRecord(START_MS, LATENESS_MAX_MS, "T", 0, [letter("one", 50, 1)]))
