@@ -27,7 +27,7 @@ def test_each_usage_row_is_its_column_entries() -> None:
     columns = usage_columns(given, CATALOGUE)
     meters = {(meter.id, meter.version): meter for meter in CATALOGUE.meters}
     assert {meters[(row.meter, row.meter_version)].aggregation for row in given} == {
-        *("sum", "count", "min", "max", "avg", "latest", "unique")
+        *("sum", "count", "min", "max", "avg", "latest", "unique", "gauge")
     }
     for at, row in enumerate(given):
         meter = meters[(row.meter, row.meter_version)]
@@ -39,7 +39,7 @@ def test_each_usage_row_is_its_column_entries() -> None:
         assert entry["dims"] == dims_text(meter.dimensions, tuple(row.dimensions))
         assert (entry["sum_hi"], entry["sum_lo"]) == (row.sum_hi, row.sum_lo)
         assert (entry["min"], entry["max"], entry["latest_value"]) == tuple(
-            row.value if kind == one else 0 for one in ("min", "max", "latest")
+            row.value if kind in held else 0 for held in (("min",), ("max",), ("latest", "gauge"))
         )
         assert (entry["latest_time_us"], entry["latest_id_hi"], entry["latest_id_lo"]) == (
             row.time_us,

@@ -54,7 +54,7 @@ def rows(one: PartitionState) -> dict[bytes, WindowRow]:
 def test_i1_i2_verdicts_and_totals_equal_a_naive_recount(seed: int, limits: Limits, most: int) -> None:
     rng = random.Random(seed)
     log = make_log(rng, 40)
-    oracle = Oracle(CATALOGUE, limits, SKEW_MS).fold(log)
+    oracle = Oracle(CATALOGUE, limits, SKEW_MS, "T").fold(log)
     one, letters = folded(log, limits, cut(log, rng, most))
     assert {name: getattr(one.ledger, name) for name in oracle.ledger} == dict(oracle.ledger)
     assert one.ledger.balanced()

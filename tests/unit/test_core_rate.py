@@ -35,7 +35,7 @@ def released(seed: int) -> tuple[list[WindowRow], Oracle]:
             rows += changed_rows(state, "T", 0)
             for table in state.tables.values():
                 table.settle()
-    return rows, Oracle(CATALOGUE, Limits(), SKEW_MS).fold(log)
+    return rows, Oracle(CATALOGUE, Limits(), SKEW_MS, "T").fold(log)
 
 
 def rated_by(rows: list[WindowRow], rng: random.Random, most: int) -> dict[object, RatedRow]:
