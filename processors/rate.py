@@ -116,8 +116,8 @@ class Rater:
             if last < today:
                 begun[place] = min(last + _DAY, begun.get(place, today))
         for (account, meter), start in begun.items():
-            period, until = month_of(start), max(today, max(self.usage.merged.days[(account, meter)]))
-            while period.start <= until:
+            period, last_used = month_of(start), max(self.usage.merged.days[(account, meter)])
+            while period.start <= max(today, last_used):
                 firsts = due.setdefault((account, period), {})
                 firsts[meter] = min(max(start, period.start), firsts.get(meter, period.end))
                 period = month_of(period.end)
