@@ -97,6 +97,8 @@ def unpack(sequences: Sequences, packed: list[Any]) -> None:
     slots = np.frombuffer(slots_, "<u4").astype(np.int64)
     counts = np.frombuffer(counts_, np.uint8).astype(np.int64)
     day.reserve(day.sources.count, int((counts & INTERVALS_MAX).max(initial=1)))
+    if len(np.unique(slots)) < len(slots):
+        raise DamagedError(f"sequences of day {number} hold a source twice")
     if len(slots) and int(slots.max()) >= day.sources.count:
         raise DamagedError(f"sequences of day {number} are of a source that is not there")
     day.total = np.frombuffer(total, np.uint64).copy()

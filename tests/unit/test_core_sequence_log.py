@@ -170,6 +170,15 @@ def test_i7_no_piece_of_a_rewrite_is_larger_than_asked() -> None:
     assert same(into, folded.sequences)
 
 
+def test_a_frame_that_holds_a_source_twice_is_damaged() -> None:
+    """Found by the fuzzer, which can write a frame whose checksum is right."""
+    folded, _ = saved()
+    pack = next(one for one in sequence_log.pieces(folded.sequences, 10**6) if len(one[4]) >= 8)
+    pack[4] = pack[4][:4] * 2 + pack[4][8:]
+    with pytest.raises(DamagedError, match="hold a source twice"):
+        sequence_log.unpack(Sequences(2), pack)
+
+
 @pytest.fixture(autouse=True)
 def often() -> object:
     with mock.patch.object(sequence_log, "_FLOOR_BYTES", 400):
