@@ -22,7 +22,7 @@ START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 @pytest.fixture
 def settings(clickhouse_url: str) -> Iterator[SimpleNamespace]:
     settings = SimpleNamespace(
-        url=clickhouse_url, user="default", password="", database=f"totals_{random.randrange(10**9)}"
+        timeout_ms=60_000, url=clickhouse_url, user="default", password="", database=f"totals_{random.randrange(10**9)}"
     )
     ClickHouseSink(settings).migrate()
     yield settings
