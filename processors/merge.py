@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,6 +17,7 @@ from processors.identity import DigestSet
 from processors.outputs import WindowRow
 from processors.series import SeriesStates
 from processors.states import UsageState
+from rating.periods import Period, month_of
 
 _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)
@@ -25,6 +28,37 @@ class UnknownMeterError(Exception):
     """A partial of a meter that the catalogue lacks: a worker with a newer one wrote it. A new start reads that one."""
 
 
+class MeterDays(dict[date, UsageState]):
+    """What one account used of one meter, by day."""
+
+    def __init__(self) -> None:
+        self.order: list[date] = []  # ascending
+        self.prefix: Prefix | None = None
+
+    def at(self, day: date) -> UsageState:
+        """The state of a day that is about to change."""
+        if self.prefix is not None and day < self.prefix.until:
+            self.prefix = None
+        state = self.get(day)
+        if state is None:
+            state = self[day] = UsageState()
+            insort(self.order, day)
+        return state
+
+    def between(self, start: date, end: date) -> list[date]:
+        """The days of [start, end) that have any, ascending."""
+        return self.order[bisect_left(self.order, start) : bisect_left(self.order, end)]
+
+
+class Prefix(NamedTuple):
+    """The days [start, until) merged, so that those of a month that are over are not added up anew each time."""
+
+    start: date
+    until: date
+    version: int
+    state: UsageState
+
+
 class Merged:
     """The newest version of every partial of some partitions of `usage.windows`, by account, meter and day."""
 
@@ -32,8 +66,8 @@ class Merged:
         """`series`: takes the rows, too."""
         self._meters = meters
         self.series = series
-        self.days: dict[tuple[str, str], dict[date, UsageState]] = {}  # (account, meter id) -> day -> state
-        self.dirty: dict[tuple[str, date], dict[str, date]] = {}  # (account, month) -> meter id -> first day changed
+        self.days: dict[tuple[str, str], MeterDays] = {}  # by account and meter id
+        self.dirty: dict[tuple[str, Period], dict[str, date]] = {}  # (account, month) -> meter id -> first day changed
         self._known = DigestSet()
         self._held = np.empty((0, 4), np.int64)  # of each known row: offset, events, sum_hi, sum_lo
 
@@ -65,10 +99,10 @@ class Merged:
         if meter is None:
             raise UnknownMeterError(f"meter {row.meter} version {row.meter_version} is of a newer catalogue than ours")
         day, month = _day(row.window_start_ms // _DAY_MS)
-        days = self.days.setdefault((row.account, row.meter), {})
-        state = days.get(day)
-        if state is None:
-            state = days[day] = UsageState()
+        days = self.days.get((row.account, row.meter))
+        if days is None:
+            days = self.days[(row.account, row.meter)] = MeterDays()
+        state = days.at(day)
         changed = self.dirty.setdefault((row.account, month), {})
         if changed.setdefault(row.meter, day) > day:
             changed[row.meter] = day
@@ -78,10 +112,10 @@ class Merged:
 
 
 @lru_cache(maxsize=4096)
-def _day(number: int) -> tuple[date, date]:
-    """A day by its number since 1970, and the first of its month."""
+def _day(number: int) -> tuple[date, Period]:
+    """A day by its number since 1970, and its month."""
     day = _EPOCH + timedelta(days=number)
-    return day, day.replace(day=1)
+    return day, month_of(day)
 
 
 def _newest(at: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:

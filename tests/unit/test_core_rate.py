@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.settings import Limits
+from processors import account_usage
 from processors.events import Decoder
 from processors.merge import Merged
 from processors.meter import PartitionState
 from processors.outputs import WindowRow, changed_rows
 from processors.rate import RatedRow, Rater
 from rating.numbers import shown
+from rating.totals import DAY_MS
 from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 from tests.simulation.oracle import Oracle, rated
 
@@ -133,3 +135,21 @@ def test_named_accounts_owe_flat_prices_in_any_month_with_usage() -> None:
     found = {(row.account, row.price): row.amount for row in rater.rate() if row.opening and row.price == "base"}
     assert {account for account, _ in found} == {"acme", "umbra"}
     assert rater.rate() == []
+
+
+def test_a_month_rated_day_by_day_is_what_it_is_at_once() -> None:
+    """Days that are over are not added up again, but where a late event falls among them."""
+    rng, rows = random.Random(5), []
+    meters = [meter for meter in CATALOGUE.meters if meter.aggregation not in ("unique", "gauge")]
+    days = sorted(rng.choices(range(40), k=300))
+    for offset, day in enumerate(rng.choice(days) if rng.random() < 0.1 else day for day in days):
+        meter = rng.choice(meters)
+        state = (rng.randint(1, 9), 0, rng.randint(0, 999), rng.randint(0, 999), offset, 0, 0)
+        place = ("acme", 1_793_491_200_000 + day * DAY_MS, "T", 0, 0, offset)  # from November 2026 on
+        rows.append(
+            WindowRow(meter.id, meter.version, f"s{offset}", ["x"] * len(meter.dimensions), *place, *state, b"")
+        )
+    plain = rated_by(rows, rng, len(rows))
+    with mock.patch.object(account_usage, "Prefix", wraps=account_usage.Prefix) as kept:
+        assert rated_by(rows, rng, 3) == plain
+    assert kept.call_count > 100
