@@ -128,7 +128,7 @@ class AccountUsage:
 
 
 _DAYS_WORTH_A_PREFIX = 3
-_NOTHING, _NEVER = UsageState(), MeterDays()
+_NOTHING, _NEVER = UsageState(), MeterDays("", "")
 
 
 class _Counted(NamedTuple):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import repeat
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -11,9 +14,12 @@ from numpy.typing import NDArray
 from config.catalogue import BEGIN_MS, Catalogue, Meter
 from processors.admission import Outcome
 from processors.meter import Letter
-from processors.outputs import GENERATION, Released, WindowRow
+from processors.outputs import GENERATION, Released
 from processors.rate import RatedRow
+from processors.window_rows import NUMBERS, Block, WindowRows
 from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
+
+T = TypeVar("T")
 
 
 class _Peek(msgspec.Struct):
@@ -32,47 +38,53 @@ def dims_text(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     return msgspec.json.encode(dict(sorted(zip(names, values, strict=True)))).decode()
 
 
-def usage_columns(rows: list[WindowRow], catalogue: Catalogue) -> UsageRows:
+def usage_columns(rows: WindowRows, catalogue: Catalogue) -> UsageRows:
     """One column a field; numbers that an aggregation does not have are zero."""
-    by_key: dict[tuple[str, int], Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
-    meters = [by_key[(row.meter, row.meter_version)] for row in rows]
-    windows = np.array([row.window_start_ms for row in rows], np.int64)
-    value = np.array([row.value for row in rows], np.int64)
-    kinds = np.array([meter.aggregation for meter in meters], "U6")
+    meters = {(meter.id, meter.version): meter for meter in catalogue.meters}
+    blocks = [(block, meters[block.meter], len(block.series)) for block in rows.blocks]
+    numbers = np.concatenate([np.empty(0, NUMBERS), *(block.numbers for block in rows.blocks)])
+    value, zero = numbers["value"], np.zeros(len(numbers), np.int64)
+
+    def each(of: Callable[[Block, Meter], T]) -> list[T]:
+        return [one for block, meter, count in blocks for one in repeat(of(block, meter), count)]
+
+    def values_of(*kinds: str) -> NDArray[np.int64]:
+        return np.where(np.array(each(lambda _, meter: meter.aggregation in kinds), np.bool_), value, zero)
+
+    names = ("chunk", "offset", "events", "sum_hi", "sum_lo", "admission")
     return UsageRows(
-        meter=[row.meter for row in rows],
-        meter_version=np.array([row.meter_version for row in rows], np.int64),
-        aggregation=kinds.tolist(),
-        precision=np.array([meter.precision for meter in meters], np.int64),
-        subject=[row.subject for row in rows],
-        dims=[dims_text(meter.dimensions, tuple(row.dimensions)) for meter, row in zip(meters, rows, strict=True)],
-        account=[row.account for row in rows],
-        window_start_ms=windows,
-        window_end_ms=windows + np.array([meter.window_ms for meter in meters], np.int64),
-        topic=[row.topic for row in rows],
-        partition=np.array([row.partition for row in rows], np.int64),
-        chunk=np.array([row.chunk for row in rows], np.int64),
-        offset=np.array([row.offset for row in rows], np.int64),
-        generation=np.full(len(rows), GENERATION, np.int64),
-        events=np.array([row.events for row in rows], np.int64),
-        sum_hi=np.array([row.sum_hi for row in rows], np.int64),
-        sum_lo=np.array([row.sum_lo for row in rows], np.int64),
-        min=np.where(kinds == "min", value, 0),
-        max=np.where(kinds == "max", value, 0),
-        latest_time_us=np.array([row.time_us for row in rows], np.int64),
-        latest_id_hi=np.array([row.id_hi for row in rows], np.uint64),
-        latest_id_lo=np.array([row.id_lo for row in rows], np.uint64),
-        latest_value=np.where((kinds == "latest") | (kinds == "gauge"), value, 0),
-        members=_sets(rows, kinds, "unique", 2),
-        samples=_sets(rows, kinds, "gauge", 4),
-        admission=np.array([row.admission for row in rows], np.int64),
+        meter=each(lambda _, meter: meter.id),
+        meter_version=np.array(each(lambda _, meter: meter.version), np.int64),
+        aggregation=each(lambda _, meter: meter.aggregation),
+        precision=np.array(each(lambda _, meter: meter.precision), np.int64),
+        subject=[one[0] for block in rows.blocks for one in block.series],
+        dims=[dims_text(meter.dimensions, one[1:]) for block, meter, _ in blocks for one in block.series],
+        account=[one for block in rows.blocks for one in block.account],
+        window_start_ms=numbers["window_start_ms"],
+        window_end_ms=numbers["window_start_ms"] + np.array(each(lambda _, meter: meter.window_ms), np.int64),
+        topic=each(lambda block, _: block.topic),
+        partition=np.array(each(lambda block, _: block.partition), np.int64),
+        generation=np.full(len(numbers), GENERATION, np.int64),
+        min=values_of("min"),
+        max=values_of("max"),
+        latest_time_us=numbers["time_us"],
+        latest_id_hi=numbers["id_hi"],
+        latest_id_lo=numbers["id_lo"],
+        latest_value=values_of("latest", "gauge"),
+        members=_sets(blocks, "unique", 2),
+        samples=_sets(blocks, "gauge", 4),
+        **{name: numbers[name] for name in names},
     )
 
 
-def _sets(rows: list[WindowRow], kinds: NDArray[np.str_], kind: str, width: int) -> list[NDArray[np.uint64]] | None:
+def _sets(blocks: list[tuple[Block, Meter, int]], kind: str, width: int) -> list[NDArray[np.uint64]] | None:
     """The members of the rows of one aggregation, uint64[k, width] a row; None where no row has any."""
-    held = [row.members if of == kind else b"" for row, of in zip(rows, kinds, strict=True)]
-    return [np.frombuffer(members, np.uint64).reshape(-1, width) for members in held] if any(held) else None
+    if not any(block.members and meter.aggregation == kind for block, meter, _ in blocks):
+        return None
+    held: list[bytes] = []
+    for block, meter, count in blocks:
+        held += block.members if block.members and meter.aggregation == kind else [b""] * count
+    return [np.frombuffer(members, np.uint64).reshape(-1, width) for members in held]
 
 
 def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:

@@ -38,11 +38,11 @@ from processors.partials import DamagedError
 from processors.patience import patiently
 from processors.services import Services
 from processors.state import FencedError
+from processors.window_rows import WindowRows
 from sinks.errors import Retryable
 from sinks.topics import LETTER_RAW_BYTES_MAX, DurableProducer
 
 T = TypeVar("T")
-_ENCODER = msgspec.msgpack.Encoder()
 _ACCOUNTS_MAX = 1_000_000  # whose partition is remembered: about 150 MB
 
 
@@ -190,15 +190,14 @@ class MeterStage:
         if len(accounts) > _ACCOUNTS_MAX:
             accounts.clear()
         for one in released:
-            for row in one.rows:
-                partition = accounts.get(row.account)
+            # The key holds the owner's token: compaction keeps the last record of a key, and a stale owner's late
+            # record must not displace a newer one.
+            for account, key, value in one.rows.messages(one.token):
+                partition = accounts.get(account)
                 if partition is None:
-                    partition = partition_of(row.account.encode(), self._window_partitions)
-                    accounts[row.account] = partition
-                # The key holds the owner's token: compaction keeps the last record of a key, and a stale owner's
-                # late record must not displace a newer one.
-                self._producer.send(topic, _ENCODER.encode(row), _ENCODER.encode(row.key()) + one.token, partition)
-        usage = usage_columns([row for one in released for row in one.rows], self._catalogue)
+                    partition = accounts[account] = partition_of(account.encode(), self._window_partitions)
+                self._producer.send(topic, value, key, partition)
+        usage = usage_columns(WindowRows(block for one in released for block in one.rows.blocks), self._catalogue)
         ledger, outcomes = ledger_columns(released, self._topic_id), outcome_columns(released, self._topic_id)
         hours, days = identity_columns(released, self._topic_id), number_columns(released, self._topic_id)
 

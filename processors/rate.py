@@ -10,7 +10,6 @@ import msgspec
 
 from config.catalogue import BEGIN_MS, Catalogue
 from processors.account_usage import AccountUsage
-from processors.outputs import WindowRow
 from processors.rate_contracts import Line, WholeDue, contract_days, days_of, held_by, join, periods_of
 from processors.rate_parts import PartDay, part_days
 from processors.rate_pieces import Piece, Priced
@@ -76,15 +75,14 @@ class Rater:
     def _looks_closer(self, price: Price) -> bool:
         return needs_totals(price) or not self._gauges.isdisjoint(meters_of(price))
 
-    def add(self, rows: list[WindowRow], clock_ms: int = BEGIN_MS) -> None:
-        """Merge rows; nothing is rated until `rate`. `clock_ms`: the highest timestamp of their records."""
-        self.usage.merged.add(rows)
+    def add(self, values: list[bytes], clock_ms: int = BEGIN_MS) -> None:
+        """Merge rows of usage.windows; nothing is rated until `rate`. `clock_ms`: the highest timestamp of them."""
+        self.usage.merged.add(values)
         self.usage.clock_ms = max(self.usage.clock_ms, clock_ms)
 
     def rate(self) -> list[RatedRow]:
         """Every rated row that what changed since the last call may have changed. Rows of one period stand together."""
-        merged = self.usage.merged
-        due, merged.dirty = merged.dirty, {}
+        due = self.usage.merged.take_changed()
         self._carry_on(due)
         for account, period in list(self._unopened({period for _, period in due})):
             due.setdefault((account, period), {})

@@ -19,7 +19,6 @@ from config.settings import Settings
 from edge.murmur2 import partition_of
 from processors.columns import rated_columns
 from processors.consume import PartitionConsumer
-from processors.outputs import WindowRow
 from processors.patience import patiently
 from processors.rate import RatedRow, Rater, taken_back
 from processors.services import Services
@@ -28,7 +27,6 @@ from sinks.topics import DurableProducer
 T = TypeVar("T")
 _SWEEP_STALLS = 10  # a stale worker's rows of an older catalogue may come at any time; looked for this often, in stalls
 _NEVER = 2**63  # beyond any offset
-_DECODER = msgspec.msgpack.Decoder(WindowRow)
 
 
 class RateStage:
@@ -90,9 +88,8 @@ class RateStage:
         count = 0
         for partition, messages in taken.items():
             rater = self._raters[partition]
-            values = [message.value() for message in messages]
-            clock_ms = max(message.timestamp()[1] for message in messages)
-            rater.add([_DECODER.decode(value) for value in values if value is not None], clock_ms)
+            values = [value for value in (message.value() for message in messages) if value is not None]
+            rater.add(values, max(message.timestamp()[1] for message in messages))
             count += len(messages)
         self._wake()
         processing = self._settings.processing

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from processors.outputs import WindowRow
+from processors.window_rows import read
 from tests.simulation.logs import make_log
 from tests.simulation.verdict import frozen
 
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 EVENTS, WINDOWS, MARKS = "usage.events", "usage.windows", "usage.marks"
-_ROW = msgspec.msgpack.Decoder(WindowRow)
 _WHILE_S = (0.5, 3.0, 20.0)  # shorter and longer than a session of the group
 
 
@@ -77,7 +74,7 @@ def gone_back(world: World, log: Partition) -> list[str]:
     """I4, for one partition of usage.windows."""
     found: dict[bytes, int] = {}
     for record in log.records:
-        row = _ROW.decode(record.value or b"")
+        row = read(record.value or b"")
         found[frozen(row)] = max(row.offset, found.get(frozen(row), -1))
     highest = world.highest
     return [f"I4: {k!r} went back from version {highest[k]} to {v}" for k, v in found.items() if v < highest[k]]

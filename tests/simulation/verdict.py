@@ -16,7 +16,8 @@ from config.settings import Limits
 from processors import partials
 from processors.events import Decoder
 from processors.meter import Letter, PartitionState
-from processors.outputs import WindowRow, admitted_rows, unpublished_rows
+from processors.outputs import admitted_rows, unpublished_rows
+from processors.window_rows import WindowRow, read
 from rating.invoices import MeterTotal, SegmentUsage, preview
 from rating.numbers import shown
 from rating.periods import month_of
@@ -24,7 +25,6 @@ from tests.simulation.commands import admission_faults
 from tests.simulation.logs import SKEW_MS, batch_of
 from tests.simulation.oracle import VERDICTS, Key, Oracle, Sample, State, quantity, rated
 
-_ROW = msgspec.msgpack.Decoder(WindowRow)
 _LETTER = msgspec.json.Decoder(Letter)
 _KEY = msgspec.msgpack.Encoder().encode
 
@@ -170,7 +170,7 @@ def _determinism(world: World) -> list[str]:
         state = PartitionState(catalogue, limits, decoder(catalogue, limits, SKEW_MS), world.topic_id)
         letters = state.fold(batch_of(log))
         place = (0, world.topic_id, partition)
-        plain = {frozen(row): row for row in unpublished_rows(state, *place) + admitted_rows(state, *place)[0]}
+        plain = {frozen(row): row for row in [*unpublished_rows(state, *place), *admitted_rows(state, *place)[0]]}
         found = {
             frozen(row): row
             for _, row in world.tables.usage.rows.values()
@@ -195,7 +195,7 @@ def _newest_windows(world: World) -> dict[bytes, WindowRow]:
     found: dict[bytes, WindowRow] = {}
     for partition in world.broker.topics[world.settings.kafka.windows_topic].partitions:
         for record in partition.records:
-            row = _ROW.decode(record.value or b"")
+            row = read(record.value or b"")
             if row.topic != world.topic_id:
                 continue  # of a topic that is gone, and was perhaps not read to its end
             if frozen(row) not in found or row.offset >= found[frozen(row)].offset:

@@ -8,10 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from config.catalogue import END_MS, Catalogue
-from processors.outputs import WindowRow
+from processors.window_rows import WindowRow, read
 from tests.simulation.broker import Broker, Record
 from tests.simulation.clients import SimProducer
 from tests.simulation.commands import Command, message_of
@@ -28,7 +26,6 @@ from tests.simulation.verdict import check, decoder, frozen, row_faults
 
 _COMMANDS = 0.002  # share of steps at which somebody admits letters
 _SLOT_FAULTS = ("refused", "lost", "late", "late", "torn", "before", "after", "after")
-_ROW = msgspec.msgpack.Decoder(WindowRow)
 _OF_THE_LOG = ("the log", "another topic")  # what a refusal names where the log is at fault
 
 
@@ -147,7 +144,7 @@ class World:
 
     def _taken(self, topic: str, partition: int, record: Record) -> None:
         if topic == WINDOWS and record.value is not None:
-            row = _ROW.decode(record.value)
+            row = read(record.value)
             self.highest[frozen(row)] = max(row.offset, self.highest.get(frozen(row), -1))
 
     @property
