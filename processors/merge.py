@@ -17,6 +17,7 @@ from processors.identity import DigestSet
 from processors.sequences import splitmix
 from processors.series import SeriesStates
 from processors.states import DIGITS, UsageState
+from processors.vocabulary import Codes
 from processors.window_rows import heads, origin_of, parts_of, read, texts_of
 from rating.periods import Period, month_of
 
@@ -75,18 +76,6 @@ class _Held(NamedTuple):
     unit: int  # of the meter's numbers in those of a state
 
 
-class _Codes(dict[bytes, int]):
-    """Small integers for texts, in order of first sight; a look-up of a new one makes its code."""
-
-    def __init__(self) -> None:
-        self.fresh: list[bytes] = []
-
-    def __missing__(self, text: bytes) -> int:
-        code = self[text] = len(self)
-        self.fresh.append(text)
-        return code
-
-
 class Merged:
     """The newest version of every partial of some partitions of `usage.windows`, by account, meter and day."""
 
@@ -117,7 +106,7 @@ class Merged:
 
     def _forget_texts(self) -> None:
         """The same texts come with row after row; what they say is remembered, of so many at a time."""
-        self._codes = _Codes()
+        self._codes = Codes()
         self._digests = np.empty((0, 2), np.uint64)  # by code
         self._place = np.empty(0, np.int64)  # by code: which of `_places`
         self._places: list[_Held] = []
@@ -128,8 +117,9 @@ class Merged:
         """int64[n]: a small integer for each text. UnknownMeterError."""
         if len(self._codes) + len(texts) > _TEXTS_MAX:
             self._forget_texts()
-        found = np.fromiter(map(self._codes.__getitem__, texts), np.int64, len(texts))
-        fresh, self._codes.fresh = self._codes.fresh, []
+        known = len(self._codes)
+        found = self._codes.codes(texts, len(texts))
+        fresh = self._codes.seen[known:]
         if fresh:
             digests, places = [], []
             for text in fresh:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.windows import Series
+from processors.combinations import Series
 
 MeterKey = tuple[str, int]
 Origin = tuple[str, int, str, int]  # meter, version, events topic, partition
