@@ -94,18 +94,19 @@ class AccountUsage:
             place = bisect_left(days, first)
             found = [(day, total, versions[day]) for day, total in zip(days, quantities, strict=True)]
             return quantities[place - 1] if place else None, found[place:]
-        held, by, first = self.merged.days[(account, meter)], self._aggregation[meter], max(first, start)
-        prefix = held.prefix
-        if prefix is None or prefix.start != start or prefix.until > first:
-            prefix = Prefix(start, since, 0, UsageState())
-        version, running = prefix.version, replace(prefix.state)
-        days = held.between(prefix.until, end)
+        held, by = self.merged.days[(account, meter)], self._aggregation[meter]
+        if first < start:
+            first = start
+        prefix, begin, version, running = held.prefix, since, 0, UsageState()
+        if prefix is not None and prefix.start == start and prefix.until <= first:
+            begin, version, running = prefix.until, prefix.version, replace(prefix.state)
+        days = held.between(begin, end)
         place = bisect_left(days, first)
         for day in days[:place]:
             version += held[day].versions
             if day >= start:
                 running.merge(held[day])
-        before = running.quantity(by) if held.between(start, first) else None
+        before = running.quantity(by) if running.versions else None
         if place >= _DAYS_WORTH_A_PREFIX and running.members is None:  # sets would be held twice
             held.prefix = Prefix(start, first, version, replace(running))
         found = []

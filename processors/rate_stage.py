@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -27,6 +28,8 @@ from sinks.topics import DurableProducer
 T = TypeVar("T")
 _SWEEP_STALLS = 10  # a stale worker's rows of an older catalogue may come at any time; looked for this often, in stalls
 _NEVER = 2**63  # beyond any offset
+_ENCODE = msgspec.json.Encoder().encode
+_LINE = attrgetter("account", "segment_start", "price", "meter", "part")
 
 
 class RateStage:
@@ -118,27 +121,21 @@ class RateStage:
                 rated = rater.rate()
                 if partition not in self._swept:
                     # Before the new rows: whoever adds up `usage.rated` must not see an old price and its successor.
-                    rows += self._superseded(partition, rated)
+                    rated = self._superseded(partition, rated) + rated
                     self._swept.add(partition)
+                self._tell(rated, partition)
                 rows += rated
         self._rated_at = self._clock.monotonic()
-        if not rows:
-            return
-        topic = self._settings.kafka.rated_topic
+        if rows:
+            columns = rated_columns(rows)
+            self._sent = self._inserting.submit(lambda: self._patiently(lambda: self._sink.insert_rated(columns)))
+
+    def _tell(self, rows: list[RatedRow], partition: int) -> None:
+        """The totals of each line to the partition of its account, which is the one that its usage came from."""
         for row in _totals(rows):
-            place = [
-                row.account,
-                str(row.period_start),
-                str(row.segment_start),
-                row.price,
-                row.meter,
-                row.part,
-                self._token,
-            ]
-            partition = partition_of(row.account.encode(), self._partitions)
-            self._producer.send(topic, msgspec.json.encode(row), "\x1f".join(place).encode(), partition)
-        columns = rated_columns(rows)
-        self._sent = self._inserting.submit(lambda: self._patiently(lambda: self._sink.insert_rated(columns)))
+            place = (row.account, str(row.period_start), str(row.segment_start), row.price, row.meter, row.part)
+            key = "\x1f".join((*place, self._token)).encode()
+            self._producer.send(self._settings.kafka.rated_topic, _ENCODE(row), key, partition)
 
     def _superseded(self, partition: int, rated: list[RatedRow]) -> list[RatedRow]:
         """Zero rows for what older catalogues rated of our accounts, and we do not: what we sent before is inserted."""
@@ -215,7 +212,4 @@ class RateStage:
 
 def _totals(rows: list[RatedRow]) -> list[RatedRow]:
     """Of each account, segment, price, meter and part the last row, whose totals cover the segment so far."""
-    last: dict[tuple[str, object, str, str, str], RatedRow] = {}
-    for row in rows:
-        last[(row.account, row.segment_start, row.price, row.meter, row.part)] = row
-    return list(last.values())
+    return list(dict(zip(map(_LINE, rows), rows, strict=True)).values())

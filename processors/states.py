@@ -68,18 +68,16 @@ class UsageState(msgspec.Struct, gc=False):
 
     def quantity(self, aggregation: str) -> Quantity:
         """What the state comes to, in the meter's unit; zero for a state of no events."""
-        if aggregation == "count":
-            return Decimal(self.events)
-        if aggregation == "unique":
-            return Decimal(len(self.members or ()))
-        if aggregation == "avg":
-            return Fraction(self.sum, max(self.events, 1) * 10**DIGITS)
-        held = {
-            "sum": self.sum,
-            "min": self.lowest,
-            "max": self.highest,
-            "latest": self.latest[3] if self.latest else None,
-        }[aggregation]
+        match aggregation:
+            case "sum":
+                return EXACT.scaleb(Decimal(self.sum), -DIGITS)
+            case "count":
+                return Decimal(self.events)
+            case "unique":
+                return Decimal(len(self.members or ()))
+            case "avg":
+                return Fraction(self.sum, max(self.events, 1) * 10**DIGITS)
+        held = {"min": self.lowest, "max": self.highest, "latest": self.latest[3] if self.latest else None}[aggregation]
         return EXACT.scaleb(Decimal(held or 0), -DIGITS)
 
     def state(self, aggregation: str) -> State:
