@@ -130,9 +130,10 @@ class MeterStage:
                 self._owners[partition].at_end()
                 self._first_end.setdefault(partition, self._owners[partition].state.offset)
         now = self._clock.monotonic()
-        behind = self._processing.behind_factor if self.progress()[1] else 1
-        due_at = self._checkpoint_at + self._processing.checkpoint_interval_ms * behind / 1000
-        full = self._since_checkpoint >= self._processing.checkpoint_events
+        behind = self._consumer.behind(int(self._clock.time() * 1000), self._processing.behind_ms)
+        times = self._processing.behind_factor if behind else 1
+        due_at = self._checkpoint_at + self._processing.checkpoint_interval_ms * times / 1000
+        full = self._since_checkpoint >= self._processing.checkpoint_events * times
         if full or self._letter_bytes >= self._settings.limits.letters_bytes_max or now >= due_at:
             self._checkpoint()
         self._producer.poll()

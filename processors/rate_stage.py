@@ -96,8 +96,9 @@ class RateStage:
             count += len(messages)
         self._wake()
         processing = self._settings.processing
-        behind = processing.behind_factor if self.progress()[1] else 1
-        due_at = self._rated_at + processing.rate_interval_ms * behind / 1000
+        behind = self._consumer.behind(int(self._clock.time() * 1000), processing.behind_ms)
+        times = processing.behind_factor if behind else 1
+        due_at = self._rated_at + processing.rate_interval_ms * times / 1000
         if self._clock.monotonic() >= due_at and (self._sent is None or self._sent.done()):
             self._emit()
         return count
