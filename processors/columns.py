@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import repeat
-from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -18,8 +17,6 @@ from processors.outputs import GENERATION, Released
 from processors.rate import RatedRow
 from processors.window_rows import NUMBERS, Block, WindowRows
 from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
-
-T = TypeVar("T")
 
 
 class _Peek(msgspec.Struct):
@@ -40,51 +37,58 @@ def dims_text(names: tuple[str, ...], values: tuple[str, ...]) -> str:
 
 def usage_columns(rows: WindowRows, catalogue: Catalogue) -> UsageRows:
     """One column a field; numbers that an aggregation does not have are zero."""
-    meters = {(meter.id, meter.version): meter for meter in catalogue.meters}
-    blocks = [(block, meters[block.meter], len(block.series)) for block in rows.blocks]
-    numbers = np.concatenate([np.empty(0, NUMBERS), *(block.numbers for block in rows.blocks)])
-    value, zero = numbers["value"], np.zeros(len(numbers), np.int64)
+    by_key = {(meter.id, meter.version): meter for meter in catalogue.meters}
+    blocks = rows.blocks
+    meters, counts = [by_key[block.meter] for block in blocks], [len(block.series) for block in blocks]
+    numbers = np.concatenate([np.empty(0, NUMBERS), *(block.numbers for block in blocks)])
 
-    def each(of: Callable[[Block, Meter], T]) -> list[T]:
-        return [one for block, meter, count in blocks for one in repeat(of(block, meter), count)]
+    def each(values: Iterable[int]) -> NDArray[np.int64]:
+        return np.repeat(np.array(list(values), np.int64), counts)
 
-    def values_of(*kinds: str) -> NDArray[np.int64]:
-        return np.where(np.array(each(lambda _, meter: meter.aggregation in kinds), np.bool_), value, zero)
+    def texts(values: Iterable[str]) -> list[str]:
+        return [one for value, count in zip(values, counts, strict=True) for one in repeat(value, count)]
 
-    names = ("chunk", "offset", "events", "sum_hi", "sum_lo", "admission")
+    def value_of(*kinds: str) -> NDArray[np.int64]:
+        return numbers["value"] * each(meter.aggregation in kinds for meter in meters)
+
+    names = ("chunk", "offset", "events", "sum_hi", "sum_lo", "admission", "window_start_ms")
     return UsageRows(
-        meter=each(lambda _, meter: meter.id),
-        meter_version=np.array(each(lambda _, meter: meter.version), np.int64),
-        aggregation=each(lambda _, meter: meter.aggregation),
-        precision=np.array(each(lambda _, meter: meter.precision), np.int64),
-        subject=[one[0] for block in rows.blocks for one in block.series],
-        dims=[dims_text(meter.dimensions, one[1:]) for block, meter, _ in blocks for one in block.series],
-        account=[one for block in rows.blocks for one in block.account],
-        window_start_ms=numbers["window_start_ms"],
-        window_end_ms=numbers["window_start_ms"] + np.array(each(lambda _, meter: meter.window_ms), np.int64),
-        topic=each(lambda block, _: block.topic),
-        partition=np.array(each(lambda block, _: block.partition), np.int64),
+        meter=texts(meter.id for meter in meters),
+        meter_version=each(meter.version for meter in meters),
+        aggregation=texts(meter.aggregation for meter in meters),
+        precision=each(meter.precision for meter in meters),
+        subject=[one[0] for block in blocks for one in block.series],
+        dims=[one for block, meter in zip(blocks, meters, strict=True) for one in _dims(block, meter)],
+        account=[one for block in blocks for one in block.account],
+        window_end_ms=numbers["window_start_ms"] + each(meter.window_ms for meter in meters),
+        topic=texts(block.topic for block in blocks),
+        partition=each(block.partition for block in blocks),
         generation=np.full(len(numbers), GENERATION, np.int64),
-        min=values_of("min"),
-        max=values_of("max"),
+        min=value_of("min"),
+        max=value_of("max"),
         latest_time_us=numbers["time_us"],
         latest_id_hi=numbers["id_hi"],
         latest_id_lo=numbers["id_lo"],
-        latest_value=values_of("latest", "gauge"),
-        members=_sets(blocks, "unique", 2),
-        samples=_sets(blocks, "gauge", 4),
+        latest_value=value_of("latest", "gauge"),
+        members=_sets(blocks, meters, "unique", 2),
+        samples=_sets(blocks, meters, "gauge", 4),
         **{name: numbers[name] for name in names},
     )
 
 
-def _sets(blocks: list[tuple[Block, Meter, int]], kind: str, width: int) -> list[NDArray[np.uint64]] | None:
+def _dims(block: Block, meter: Meter) -> list[str]:
+    """A text for each row; there are far fewer sets of dimensions than rows."""
+    values = [one[1:] for one in block.series]
+    texts = {one: dims_text(meter.dimensions, one) for one in set(values)}
+    return [texts[one] for one in values]
+
+
+def _sets(blocks: list[Block], meters: list[Meter], kind: str, width: int) -> list[NDArray[np.uint64]] | None:
     """The members of the rows of one aggregation, uint64[k, width] a row; None where no row has any."""
-    if not any(block.members and meter.aggregation == kind for block, meter, _ in blocks):
-        return None
     held: list[bytes] = []
-    for block, meter, count in blocks:
-        held += block.members if block.members and meter.aggregation == kind else [b""] * count
-    return [np.frombuffer(members, np.uint64).reshape(-1, width) for members in held]
+    for block, meter in zip(blocks, meters, strict=True):
+        held += block.members if block.members and meter.aggregation == kind else repeat(b"", len(block.series))
+    return [np.frombuffer(members, np.uint64).reshape(-1, width) for members in held] if any(held) else None
 
 
 def ledger_columns(released: list[Released], topic_id: str) -> LedgerRows:

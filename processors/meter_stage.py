@@ -187,7 +187,7 @@ class MeterStage:
 
     def _release(self, released: list[Released]) -> None:
         """Step 3. Kafka takes the rows at once; ClickHouse is waited for in the background, while the fold goes on."""
-        topic, accounts = self._settings.kafka.windows_topic, self._partition_of
+        topic, accounts, send = self._settings.kafka.windows_topic, self._partition_of, self._producer.send
         if len(accounts) > _ACCOUNTS_MAX:
             accounts.clear()
         for one in released:
@@ -197,7 +197,7 @@ class MeterStage:
                 partition = accounts.get(account)
                 if partition is None:
                     partition = accounts[account] = partition_of(account.encode(), self._window_partitions)
-                self._producer.send(topic, value, key, partition)
+                send(topic, value, key, partition)
         usage = usage_columns(WindowRows(block for one in released for block in one.rows.blocks), self._catalogue)
         ledger, outcomes = ledger_columns(released, self._topic_id), outcome_columns(released, self._topic_id)
         hours, days = identity_columns(released, self._topic_id), number_columns(released, self._topic_id)
