@@ -18,7 +18,7 @@ from processors.sequences import splitmix
 from processors.series import SeriesStates
 from processors.states import DIGITS, UsageState
 from processors.vocabulary import Codes
-from processors.window_rows import heads, origin_of, parts_of, read, texts_of
+from processors.window_rows import MeterKey, heads, origin_of, parts_of, read, texts_of
 from rating.periods import Period, month_of
 
 _DAY_MS = 86_400_000
@@ -47,7 +47,8 @@ class MeterDays(dict[date, UsageState]):
         """The state of a day that is about to change."""
         if self.prefix is not None and day < self.prefix.until:
             self.prefix = None
-        self.changed.append(day)
+        if day not in self.changed:
+            self.changed.append(day)
         state = self.get(day)
         if state is None:
             state = self[day] = UsageState()
@@ -84,7 +85,7 @@ class Merged:
         self._meters = meters
         self.series = series
         self.days: dict[tuple[str, str], MeterDays] = {}  # by account and meter id
-        self._changed: list[MeterDays] = []  # since `take_changed`, some of them twice
+        self._changed: list[MeterDays] = []  # since `take_changed`
         self._known = DigestSet()
         self._kept = np.empty((0, 4), np.int64)  # of each known row: offset, events, sum_hi, sum_lo
         self._forget_texts()
@@ -112,6 +113,7 @@ class Merged:
         self._places: list[_Held] = []
         self._each = bytearray()  # by place: rows are looked at one by one, as sums do not tell all that is asked
         self._place_of: dict[tuple[bytes, bytes], int] = {}  # by origin and account
+        self._same: dict[tuple[str, MeterKey], int] = {}
 
     def _codes_of(self, texts: list[bytes]) -> NDArray[np.int64]:
         """int64[n]: a small integer for each text. UnknownMeterError."""
@@ -137,14 +139,15 @@ class Merged:
         meter = self._meters.get((name, version))
         if meter is None:
             raise UnknownMeterError(f"meter {name} version {version} is of a newer catalogue than ours")
-        days = self.days.get((payer, meter.id))
-        if days is None:
-            days = self.days[(payer, meter.id)] = MeterDays(payer, meter.id)
-        closer = self.series is not None and self.series.takes(payer, meter.id)
-        unit = 10 ** (DIGITS - meter.precision)
-        place = self._place_of[(origin, account)] = len(self._places)
-        self._places.append(_Held(meter, days, unit))
-        self._each.append(closer or meter.aggregation not in _SUMMED)
+        place = self._same.setdefault(
+            (payer, (name, version)), len(self._places)
+        )  # whatever partition of events it is of
+        if place == len(self._places):
+            days = self.days.setdefault((payer, meter.id), MeterDays(payer, meter.id))
+            closer = self.series is not None and self.series.takes(payer, meter.id)
+            self._places.append(_Held(meter, days, 10 ** (DIGITS - meter.precision)))
+            self._each.append(closer or meter.aggregation not in _SUMMED)
+        self._place_of[(origin, account)] = place
         return place
 
     def add(self, values: Sequence[bytes]) -> None:
@@ -183,11 +186,12 @@ class Merged:
         for held, number, (by, more, top, middle, bottom) in zip(
             map(self._places.__getitem__, place[starts].tolist()), day[starts].tolist(), sums, strict=True
         ):
+            if not held.days.changed:
+                self._changed.append(held.days)
             state = held.days.at(_day(number))
             state.versions += by
             state.events += more
             state.sum += ((top << 64) + (middle << 32) + bottom) * held.unit
-            self._changed.append(held.days)
 
 
 def _identity(about: NDArray[np.uint64], numbers: NDArray[Any]) -> NDArray[np.uint64]:
