@@ -97,7 +97,8 @@ class World:
         if partition in self.harmed:
             return None
         log, at = self.logs[partition], self.shown[partition]
-        offset = log[at - 1].offset + 1 if at else 0
+        # Not behind the last record: where the log's end went back, a gap may have stayed in front of it.
+        offset = self.broker.topics[EVENTS].partitions[partition].end
         at_ms = said[0] if self.rng.random() < 0.7 else max([one.timestamp_ms for one in log[:at]], default=said[0])
         log[at:] = [
             message_of(self, offset, at_ms, value, said),
