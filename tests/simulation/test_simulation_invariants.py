@@ -18,6 +18,7 @@ MENDED = {
     54: "a worker began on the topic made anew with the offsets and the state of the old one",
     72: "a zombie's rows of an older catalogue came after they had been looked for, and stayed",
     619: "the recount had an admission record behind the last record, the broker behind the gap that a cut had left",
+    1_000_341: "a restore from a log that began at the mark read below it where the broker cannot tell times, and died",
 }
 
 
