@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from datetime import date
 from functools import partial
 from typing import TypeVar
 
@@ -21,11 +22,13 @@ from processors.columns import rated_columns
 from processors.consume import PartitionConsumer
 from processors.outputs import WindowRow
 from processors.patience import patiently
-from processors.rate import RatedRow, Rater, taken_back
+from processors.rate import TAKEN_BACK, RatedRow, Rater, taken_back
 from processors.services import Services
+from sinks.superseded import RatedKey
 from sinks.topics import DurableProducer
 
 T = TypeVar("T")
+_Place = tuple[str, date, date, str, str, str]
 _SWEEP_STALLS = 10  # a stale worker's rows of an older catalogue may come at any time; looked for this often, in stalls
 _NEVER = 2**63  # beyond any offset
 _DECODER = msgspec.msgpack.Decoder(WindowRow)
@@ -45,7 +48,7 @@ class RateStage:
         self._partitions = self._patiently(partial(services.partition_count, kafka.windows_topic), pulse)
         self._producer = DurableProducer(kafka, services.new_producer)
         self._sink = services.sink()
-        self._token = services.token()  # in each key: compaction must not let a stale owner's record win
+        self._token = services.token()
         self._inserting = services.beside()
         self._sent: Future[None] | None = None
         self._raters: dict[int, Rater] = {}
@@ -115,48 +118,49 @@ class RateStage:
         if self._clock.monotonic() - self._swept_at >= _SWEEP_STALLS * stall_s:
             self._swept.clear()
             self._swept_at = self._clock.monotonic()
+        back: list[RatedRow] = []
         rows: list[RatedRow] = []
         for partition, rater in list(self._raters.items()):
             if partition not in self._quiet:
                 rated = rater.rate()
                 if partition not in self._swept:
-                    # Before the new rows: whoever adds up `usage.rated` must not see an old price and its successor.
-                    rows += self._superseded(partition, rated)
+                    back += self._superseded(partition, rated)
                     self._swept.add(partition)
                 rows += rated
         self._rated_at = self._clock.monotonic()
-        if not rows:
+        if not back and not rows:
             return
+        columns = rated_columns([*back, *rows])
+
+        def send() -> None:
+            # What is taken back is found in the tables, so the topic hears of that first, and of all else last: whatever
+            # it has, the tables have, too, until the topic has been told to forget it.
+            self._tell(_taken_back(back, rows))
+            while back and not self._producer.acknowledged(0.2):
+                self._say("Kafka has not acknowledged yet")
+            self._patiently(lambda: self._sink.insert_rated(columns))
+            self._tell({_joined(place): row for place, row in _totals(rows).items()})
+
+        self._sent = self._inserting.submit(send)
+
+    def _tell(self, messages: dict[str, RatedRow]) -> None:
+        """Send to `usage.rated`. Each key gets the owner's token: a stale owner's record must not displace others."""
         topic = self._settings.kafka.rated_topic
-        for row in _totals(rows):
-            place = [
-                row.account,
-                str(row.period_start),
-                str(row.segment_start),
-                row.price,
-                row.meter,
-                row.part,
-                self._token,
-            ]
+        for key, row in messages.items():
             partition = partition_of(row.account.encode(), self._partitions)
-            self._producer.send(topic, msgspec.json.encode(row), "\x1f".join(place).encode(), partition)
-        columns = rated_columns(rows)
-        self._sent = self._inserting.submit(lambda: self._patiently(lambda: self._sink.insert_rated(columns)))
+            self._producer.send(topic, msgspec.json.encode(row), f"{key}\x1f{self._token}".encode(), partition)
 
     def _superseded(self, partition: int, rated: list[RatedRow]) -> list[RatedRow]:
         """Zero rows for what older catalogues rated of our accounts, and we do not: what we sent before is inserted."""
         generation, mine = self._catalogue.generation, self._owner_of(partition)
         if generation <= 1:
             return []
-        produced = {
-            (row.account, row.segment_start, row.price, row.meter, row.opening, row.day, row.part) for row in rated
-        }
+        produced = {(*_place(row), row.opening, row.day) for row in rated}
         old = self._patiently(lambda: self._services.rated_before(generation), self._alive)
         return [
             taken_back(one, generation)
             for one in old
-            if mine(one.account)
-            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day, one.part) not in produced
+            if mine(one.account) and (*_place(one), one.opening, one.day) not in produced
         ]
 
     def _patiently(self, work: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
@@ -216,9 +220,27 @@ class RateStage:
         self._sink.close()
 
 
-def _totals(rows: list[RatedRow]) -> list[RatedRow]:
-    """Of each account, segment, price, meter and part the last row, whose totals cover the segment so far."""
-    last: dict[tuple[str, object, str, str, str], RatedRow] = {}
-    for row in rows:
-        last[(row.account, row.segment_start, row.price, row.meter, row.part)] = row
-    return list(last.values())
+def _place(row: RatedRow | RatedKey) -> _Place:
+    """What a message of `usage.rated` is about. Two periods of a contract may begin a segment on one day."""
+    return (row.account, row.period_start, row.segment_start, row.price, row.meter, row.part)
+
+
+def _totals(rows: list[RatedRow]) -> dict[_Place, RatedRow]:
+    """Of each place the last row, whose totals cover the segment so far."""
+    return {_place(row): row for row in rows}
+
+
+def _taken_back(back: list[RatedRow], rows: list[RatedRow]) -> dict[str, RatedRow]:
+    """By key without the token: zero, where nothing takes the place of what is gone.
+
+    Below every other row of its generation, and under a key of its own: compaction must not let it displace them.
+    """
+    produced = _totals(rows)
+    gone = {place: row for place, row in _totals(back).items() if place not in produced}
+    return {
+        f"{_joined(place)}\x1fback": msgspec.structs.replace(row, version=TAKEN_BACK) for place, row in gone.items()
+    }
+
+
+def _joined(place: _Place) -> str:
+    return "\x1f".join(map(str, place))

@@ -8,27 +8,28 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from config.catalogue import END_MS, Catalogue
 from processors.outputs import WindowRow
-from tests.simulation.broker import Broker, Record
+from tests.simulation.alerting import Alerts
+from tests.simulation.broker import Broker
 from tests.simulation.clients import SimProducer
 from tests.simulation.commands import Command, message_of
 from tests.simulation.group import Group
 from tests.simulation.intervals import settings
-from tests.simulation.logs import HISTORIES, SKEW_MS, begins_ms, make_log
-from tests.simulation.mischief import EVENTS, MARKS, WINDOWS, gone_back, mischief
+from tests.simulation.logs import HISTORIES, HOUR_MS, SKEW_MS, START, begins_ms, epoch_ms, make_log
+from tests.simulation.mischief import EVENTS, MARKS, WINDOWS, mischief
 from tests.simulation.oracle import Message, Oracle
 from tests.simulation.processes import Machine, SimChild
+from tests.simulation.readers import Readers, frozen
 from tests.simulation.scheduling import Scheduler
 from tests.simulation.slots import SlotStore
 from tests.simulation.tables import Tables
-from tests.simulation.verdict import check, decoder, frozen, row_faults
+from tests.simulation.tariffs import agreed
+from tests.simulation.verdict import check, decoder, row_faults
+from tests.simulation.verdict_rated import clocks_of
 
 _COMMANDS = 0.002  # share of steps at which somebody admits letters
 _SLOT_FAULTS = ("refused", "lost", "late", "late", "torn", "before", "after", "after")
-_ROW = msgspec.msgpack.Decoder(WindowRow)
 _OF_THE_LOG = ("the log", "another topic")  # what a refusal names where the log is at fault
 
 
@@ -42,7 +43,9 @@ class World:
         self.trouble = rng.choice((0.01, 0.03, 0.06, 0.1))  # share of steps that are mischief, and of calls that fail
         self.batch_max = rng.choice((1, 3, 8, 8, 30))
         self.events_partitions, self.windows_partitions = rng.randint(1, 2), rng.randint(1, 2)
-        self.catalogues = rng.choice(HISTORIES)
+        self.calendar = random.Random(f"calendar {seed}")  # of its own, so that a seed's log is otherwise what it was
+        self.catalogues = agreed(rng.choice(HISTORIES), self.calendar)
+        self.idle_ms = self.calendar.choice((0, 0, -HOUR_MS))  # how far the clock of outputs is from that of events
         self.newest = 0  # the one that is published
         self.logs: list[list[Message]] = [[] for _ in range(self.events_partitions)]
         self.shown = [0] * self.events_partitions
@@ -67,8 +70,12 @@ class World:
         rng, kafka = self.rng, self.settings.kafka
         counts = {EVENTS: self.events_partitions, WINDOWS: self.windows_partitions, MARKS: 1}
         counts |= {kafka.rated_topic: self.windows_partitions, kafka.late_topic: 1, kafka.dead_letter_topic: 1}
+        counts[kafka.alerts_topic] = 1
         self.broker = Broker(rng, counts, trusted=rng.random() < 0.8)
-        self.broker.taken = self._taken
+        self.readers = Readers(kafka.windows_topic, kafka.rated_topic)
+        self.broker.taken, self.broker.now_ms = self.readers.taken, self.wall_ms
+        self.newest_ms = epoch_ms(START)  # the highest timestamp of any event
+        self.alerts = Alerts(self)
         self.groups = {
             f"{kafka.group}-{name}": Group(
                 rng, count, cooperative=rng.random() < 0.7, session_s=kafka.session_timeout_ms / 1000
@@ -79,7 +86,6 @@ class World:
         self.tables = Tables()
         self.producers: list[SimProducer] = []
         self.flying: list[tuple[float, Callable[[], None]]] = []  # writes that the network has, and when they arrive
-        self.highest: dict[bytes, int] = {}  # of each row key of usage.windows the highest version that ever was there
         self._truth: dict[tuple[str, int], Oracle] = {}
 
     def set_log(self, partition: int, log: list[Message]) -> None:
@@ -97,11 +103,12 @@ class World:
         if partition in self.harmed:
             return None
         log, at = self.logs[partition], self.shown[partition]
-        offset = log[at - 1].offset + 1 if at else 0
+        offset = max(log[at - 1].offset + 1 if at else 0, self.broker.topics[EVENTS].partitions[partition].end)
         at_ms = said[0] if self.rng.random() < 0.7 else max([one.timestamp_ms for one in log[:at]], default=said[0])
+        moved = max(1, offset + 1 - log[at].offset) if log[at:] else 0
         log[at:] = [
             message_of(self, offset, at_ms, value, said),
-            *(one._replace(offset=one.offset + 1) for one in log[at:]),
+            *(one._replace(offset=one.offset + moved) for one in log[at:]),
         ]
         self._show(partition, log[at : at + 1])
         self.seen["admission records"] += 1
@@ -145,10 +152,9 @@ class World:
         self.faults += row_faults(self._truth[(row.topic, row.partition)], row)
         self.tables.usage.insert(frozen(row), row.offset, row)
 
-    def _taken(self, topic: str, partition: int, record: Record) -> None:
-        if topic == WINDOWS and record.value is not None:
-            row = _ROW.decode(record.value)
-            self.highest[frozen(row)] = max(row.offset, self.highest.get(frozen(row), -1))
+    def wall_ms(self) -> int:
+        """The clock of the broker. It never goes back."""
+        return self.newest_ms + self.idle_ms
 
     @property
     def topic_id(self) -> str:
@@ -180,6 +186,7 @@ class World:
             said = any(word in self.stopped for word in _OF_THE_LOG)
             expected = (self.forgets or self.harmed or self.remade) and said
             return self.faults if expected else [*self.faults, f"stopped: {self.stopped}"]
+        self.faults += self.readers.faults
         self.faults += [fault for store in self.stores.values() for fault in store.faults]
         for partition in self.harmed:
             there = self.store(self.topic_id, partition).now.fields.get("offset", 0)
@@ -231,6 +238,7 @@ class World:
         self.truth(self.topic_id, partition).fold(messages)
         for one in messages:
             there.append(None, one.value, one.timestamp_ms, one.offset)
+            self.newest_ms = max(self.newest_ms, one.timestamp_ms)
         self.shown[partition] += len(messages)
 
     def _arrive(self) -> bool:
@@ -257,12 +265,15 @@ class World:
                 self.stopped = machine.refused
             elif not self.calm:
                 self.start_machine()
+        if not self.calm and self.calendar.random() < 0.02:
+            self.alerts.mend()
 
     # -- the end
 
     def settle(self) -> None:
         """No more faults. A last run reads all there is, while zombies of before stand still; then they wake up."""
         self.calm = True
+        self.idle_ms += self.calendar.choice((0, 0, 0, 1, 24, 70)) * HOUR_MS
         for partition, log in enumerate(self.logs):
             self._show(partition, [] if partition in self.harmed else log[self.shown[partition] :])
         self.newest = len(self.catalogues) - 1
@@ -280,6 +291,7 @@ class World:
             self.stopped = last.refused
         if last.refused or self.faults:
             return
+        days = clocks_of(self)
         self.flying += held
         for process in stale:
             process.frozen_s = 0.0
@@ -291,14 +303,16 @@ class World:
         self._until(lambda: all(one.dead for one in stale) and self._nothing_flies())
         for log in self.broker.topics[WINDOWS].partitions:
             log.compact(log.end)
-            self.faults += gone_back(self, log)
+            self.faults += self.readers.gone_back(WINDOWS, log)
         commands = any(isinstance(one, Command) for one in stale)
         if not self.faults and self.rng.random() < 0.1:
             self._admit_all()
-        elif commands or (stale and len(self.catalogues) > 1):
+        elif commands or clocks_of(self) != days or (stale and len(self.catalogues) > 1):
             # What zombies rated by an older catalogue is found by the next sweep; and a command may have been late.
             last = Machine(self, 1, until_caught_up=True)
             self._until(lambda: last.dead)
+        self.alerts.mend()
+        self._until(lambda: self.alerts.process is None or self.alerts.process.dead)
 
     def _admit_all(self) -> None:
         """Nothing moves, so nothing expires: a command brings back all that is late."""
