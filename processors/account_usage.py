@@ -50,11 +50,11 @@ class AccountUsage:
     def totals(self, account: str, meters: frozenset[str], start: date, end: date) -> list[Total]:
         """The usage on the days [start, end), gauges up to today; of what is carried all before it too.
 
-        Where readings are ahead of the clock, up to the last of their days: what is said of a day must not change once
-        the clock reaches it, as its version does not.
+        Where usage is ahead of the clock, gauges go as far: what is said of a day must not change once the clock
+        reaches it, as its version does not.
         """
-        ahead = [max(self.merged.days.get((account, meter), {}), default=self.today) for meter in meters & self.carried]
-        totals = self.series.totals(account, meters, start, min(end, max(self.today, *ahead, date.min) + _DAY))
+        used = [max(self.merged.days.get((account, meter), {}), default=self.today) for meter in meters]
+        totals = self.series.totals(account, meters, start, min(end, max(self.today, *used, date.min) + _DAY))
         since, until = day_ms(start), day_ms(end)
         return [one for one in totals if one.start_ms < until and (one.start_ms >= since or one.meter in self.carried)]
 

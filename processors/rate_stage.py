@@ -133,8 +133,8 @@ class RateStage:
         columns = rated_columns([*back, *rows])
 
         def send() -> None:
-            # What is taken back is found in the tables, so the topic hears of that first, and of all else last: whatever
-            # it has, the tables have, too, until the topic has been told to forget it.
+            # What is to be taken back is found in the tables. So the topic hears of that first, and of all else last:
+            # what it has, the tables have as well, until it has been told to forget it.
             self._tell(_taken_back(back, rows))
             while back and not self._producer.acknowledged(0.2):
                 self._say("Kafka has not acknowledged yet")

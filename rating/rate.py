@@ -202,24 +202,7 @@ def tariff_faults(
             if one.to is None or other.from_ < one.to:
                 message = f"overlaps contract[{places[id(one)]}] of account {account!r}, end that one with `to` first"
                 faults.append((f"contract[{places[id(other)]}].from", message))
-            elif _begin_together(one, other, timeline(one, versions)):
-                message = (
-                    f"is on {other.from_.date()}, UTC, a day on which prices of contract[{places[id(one)]}] begin in the"
-                    " same period: rated days could not tell the two apart; let them meet on another day"
-                )
-                faults.append((f"contract[{places[id(other)]}].from", message))
     return faults
-
-
-def _begin_together(one: Contract, other: Contract, stretches: list[Stretch]) -> bool:
-    """Whether a contract begins on a day on which the last piece of the one before it does, in a period of one day."""
-    assert one.to is not None
-    try:
-        period, next_ = one.calendar.period_of(one.to - _TICK), other.calendar.period_of(other.from_)
-    except ValueError:  # no such time zone: reported by itself
-        return False
-    begins = {piece.start.date() for piece in clipped(stretches, period)}
-    return other.from_.date() in begins and period.start.date() == next_.start.date()
 
 
 def _by_account(contracts: Iterable[Contract]) -> dict[str, list[Contract]]:

@@ -274,9 +274,13 @@ class Bills:
             levels = [one for one in self._levels(account, meter, through) if one.start_ms >= _ms(start)]
             areas = [one.state.unit_us for one in levels if isinstance(one.state, Level)]
             return Fraction(sum(map(Fraction, areas), Fraction(0)) / 3_600_000_000)
-        windows = self.windows.get((account, meter), {}).items()
-        held = [state for (_, _, at), states in windows if start <= _day(at) < through for state in states]
+        held = self.states(account, meter, start, through)
         return quantity(self.aggregation[meter], held) if held else _NOTHING
+
+    def states(self, account: str, meter: str, start: date, end: date) -> list[State]:
+        """What a meter counted on the days [start, end), window by window."""
+        windows = self.windows.get((account, meter), {}).items()
+        return [state for (_, _, at), states in windows if _ms(start) <= at < _ms(end) for state in states]
 
 
 def level_of(readings: list[tuple[int, Decimal]], begin_us: int, end_us: int) -> Level | None:
@@ -310,11 +314,12 @@ def exactly(one: Decimal, other: Decimal, times: int = 1) -> Decimal:
 
 def _periods(contract: Contract, start: date, end: date) -> Iterator[BillingPeriod]:
     """The billing periods with a moment on these days."""
-    for day in _range(start, end):
-        for hour in range(24):
-            at = datetime.combine(day, time(hour), UTC)
-            if contract.from_ <= at and (contract.to is None or at < contract.to):
-                yield contract.calendar.period_of(at)
+    at, until = datetime.combine(start, time(), UTC), datetime.combine(end, time(), UTC)
+    at, until = max(at, contract.from_), until if contract.to is None else min(until, contract.to)
+    while at < until:
+        period = contract.calendar.period_of(at)
+        yield period
+        at = period.end
 
 
 def _name(sample: Sample) -> tuple[object, ...]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from config.catalogue import Catalogue
 from edge.murmur2 import partition_of
@@ -16,7 +13,7 @@ from rating.periods import month_of
 from rating.prices import needs_totals
 from tests.simulation.alerting import alert_faults
 from tests.simulation.bills import Bills, Owed, RatedKey, exactly
-from tests.simulation.oracle import State, quantity
+from tests.simulation.oracle import quantity
 from tests.simulation.readers import RatedPlace, newest_rated
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ def rated_faults(world: World) -> list[str]:
     count = world.windows_partitions
     bills = Bills(catalogue, world.oracles, clocks_of(world), lambda account: partition_of(account.encode(), count))
     wanted = bills.rows()
-    faults = _rows(world, catalogue, wanted) + _topic(world, wanted) + _previews(world, catalogue, wanted)
+    faults = _rows(world, catalogue, wanted) + _topic(world, wanted) + _previews(bills, wanted)
     return faults + alert_faults(world, wanted)
 
 
@@ -85,35 +82,29 @@ def _topic(world: World, wanted: dict[RatedKey, Owed]) -> list[str]:
     return faults
 
 
-def _previews(world: World, catalogue: Catalogue, wanted: dict[RatedKey, Owed]) -> list[str]:
-    """Together the rows are the price of the whole, as previewed."""
+def _previews(bills: Bills, wanted: dict[RatedKey, Owed]) -> list[str]:
+    """Together the rows are the price of the whole, as previewed: of plain prices, by months."""
+    together: dict[Any, Decimal] = {}
+    for key, owed in wanted.items():
+        together[key[:4]] = exactly(owed.amount or Decimal(0), together.get(key[:4], Decimal(0)))
     faults = []
-    aggregation = {meter.id: meter.aggregation for meter in catalogue.meters}
+    kinds = {meter: kind for meter, kind in bills.aggregation.items() if kind != "gauge"}
     for account, period in sorted({(key[0], month_of(key[1])) for key in wanted}):
-        usage = []
-        segments = [one for one in catalogue.tariff().segments(account, period) if one.contract is None]
-        for segment in segments:
-            states: dict[str, list[State]] = defaultdict(list)
-            for oracle in world.oracles:
-                for (meter, _, subject, _, start, _), state in oracle.states.items():
-                    day = np.datetime64(start, "ms").astype("datetime64[D]").item()
-                    if catalogue.account_of(subject, start) == account and segment.start <= day < segment.end:
-                        states[meter].append(state)
-            totals = {
-                meter: MeterTotal(quantity(aggregation[meter], held), sum(one.events for one in held))
-                for meter, held in states.items()
-                if aggregation[meter] != "gauge"  # has no price here
-            }
-            usage.append(SegmentUsage(segment, totals))
-        if any(needs_totals(price) for one in segments for price in (one.plan.price if one.plan else ())):
+        segments = [one for one in bills.tariff.segments(account, period) if one.contract is None]
+        prices = [price for one in segments if one.plan for price in one.plan.price]
+        if any(needs_totals(price) or price.meter not in (None, *kinds) for price in prices):
             continue
+        usage = []
+        for segment in segments:
+            totals = {}
+            for meter, kind in kinds.items():
+                states = bills.states(account, meter, segment.start, segment.end)
+                if states:
+                    totals[meter] = MeterTotal(quantity(kind, states), sum(one.events for one in states))
+            usage.append(SegmentUsage(segment, totals))
         for line in preview(account, period, usage).lines:
-            if aggregation.get(line.meter or "") == "gauge":
-                continue
             place = (account, period.start, line.segment_start, line.price)
-            together = Decimal(0)
-            for key, owed in wanted.items():
-                together = exactly(together, (owed.amount or Decimal(0)) if key[:4] == place else Decimal(0))
-            if together != line.amount_unrounded:
-                faults.append(f"I6: {place} adds up to {together}, the preview says {line.amount_unrounded}")
+            found = together.get(place, Decimal(0))
+            if found != line.amount_unrounded:
+                faults.append(f"I6: {place} adds up to {found}, the preview says {line.amount_unrounded}")
     return faults
