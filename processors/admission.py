@@ -11,6 +11,7 @@ docs/decisions/0005 says why no event can be counted twice, and none is lost.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -22,9 +23,10 @@ from numpy.typing import NDArray
 from processors.decode_split import form_of
 from processors.events import INVALID, Decoded
 from processors.identity import HOUR_US, Digests, DigestSet
-from processors.outputs import WindowRow, table_rows
+from processors.outputs import table_blocks
 from processors.partials import PartialTable
 from processors.sequences import DAY_US, REUSED, Numbered, splitmix
+from processors.window_rows import WindowRow
 
 if TYPE_CHECKING:
     from config.catalogue import Meter
@@ -272,7 +274,8 @@ def _rows(
         table.fold(take.events.take(accepted[take.row]))
         all_of_it = np.arange(len(table), dtype=np.int64)
         chunks = [0] * len(table) if table.sets else None
-        rows += table_rows(state.catalogue, (meter.id, meter.version), table, all_of_it, chunks, "", 0)
+        blocks = table_blocks(state.catalogue, (meter.id, meter.version), table, all_of_it, chunks, "", 0)
+        rows += chain.from_iterable(blocks)
     return [msgspec.structs.replace(row, admission=offset + 1) for row in rows]
 
 

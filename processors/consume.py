@@ -34,6 +34,7 @@ class PartitionConsumer:
         self._topic, self._assigned, self._dropped, self._leaves = topic, assigned, dropped, leaves
         self.position: dict[int, int] = {}  # the next offset of each partition that is ours
         self.at_end: set[int] = set()  # partitions without more messages when last heard of
+        self._newest_ms: dict[int, int] = {}  # timestamp of the last record taken
         self._paused: set[int] = set()
         self._early: list[Any] = []  # taken while nobody could use them
         session_ms = settings.session_timeout_ms
@@ -70,6 +71,7 @@ class PartitionConsumer:
         for partition in partitions:
             self.position.pop(partition, None)
             self.at_end.discard(partition)
+            self._newest_ms.pop(partition, None)
             self._paused.discard(partition)
         # If it comes back, it comes back at its checkpoint, and these would stand before what they follow.
         self._early = [message for message in self._early if message.partition() not in partitions]
@@ -109,10 +111,15 @@ class PartitionConsumer:
                 raise KafkaException(error)
         for partition, taken in found.items():
             self.position[partition] = taken[-1].offset() + 1
+            self._newest_ms[partition] = taken[-1].timestamp()[1]
             self.at_end.discard(partition)
         # In one batch an end may come before later messages of its partition, and after earlier ones.
         self.at_end.update(p for p, offset in ended.items() if offset >= self.position.get(p, offset + 1))
         return found
+
+    def behind(self, now_ms: int, behind_ms: int) -> bool:
+        """Whether a log has more, and what was last taken of it is older than `behind_ms`: it is a backlog."""
+        return any(self._newest_ms.get(p, 0) < now_ms - behind_ms for p in self.position.keys() - self.at_end)
 
     def look_again(self) -> None:
         """Ask every partition anew whether it has more: `at_end` fills as the broker answers."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import date
 from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -20,18 +20,18 @@ from config.settings import Settings
 from edge.murmur2 import partition_of
 from processors.columns import rated_columns
 from processors.consume import PartitionConsumer
-from processors.outputs import WindowRow
 from processors.patience import patiently
 from processors.rate import TAKEN_BACK, RatedRow, Rater, taken_back
 from processors.services import Services
-from sinks.superseded import RatedKey
 from sinks.topics import DurableProducer
 
 T = TypeVar("T")
-_Place = tuple[str, date, date, str, str, str]
+_Place = tuple[object, ...]  # what a message of `usage.rated` is about
 _SWEEP_STALLS = 10  # a stale worker's rows of an older catalogue may come at any time; looked for this often, in stalls
 _NEVER = 2**63  # beyond any offset
-_DECODER = msgspec.msgpack.Decoder(WindowRow)
+_ENCODE = msgspec.json.Encoder().encode
+# The period, too: two of a contract may begin a segment on one day.
+_PLACE = attrgetter("account", "period_start", "segment_start", "price", "meter", "part")
 
 
 class RateStage:
@@ -93,14 +93,14 @@ class RateStage:
         count = 0
         for partition, messages in taken.items():
             rater = self._raters[partition]
-            values = [message.value() for message in messages]
-            clock_ms = max(message.timestamp()[1] for message in messages)
-            rater.add([_DECODER.decode(value) for value in values if value is not None], clock_ms)
+            values = [value for value in (message.value() for message in messages) if value is not None]
+            rater.add(values, max(message.timestamp()[1] for message in messages))
             count += len(messages)
         self._wake()
         processing = self._settings.processing
-        behind = processing.behind_factor if self.progress()[1] else 1
-        due_at = self._rated_at + processing.rate_interval_ms * behind / 1000
+        behind = self._consumer.behind(int(self._clock.time() * 1000), processing.behind_ms)
+        times = processing.behind_factor if behind else 1
+        due_at = self._rated_at + processing.rate_interval_ms * times / 1000
         if self._clock.monotonic() >= due_at and (self._sent is None or self._sent.done()):
             self._emit()
         return count
@@ -118,49 +118,51 @@ class RateStage:
         if self._clock.monotonic() - self._swept_at >= _SWEEP_STALLS * stall_s:
             self._swept.clear()
             self._swept_at = self._clock.monotonic()
-        back: list[RatedRow] = []
-        rows: list[RatedRow] = []
+        batches: list[tuple[int, list[RatedRow], list[RatedRow]]] = []  # partition, rows taken back, rated ones
         for partition, rater in list(self._raters.items()):
             if partition not in self._quiet:
                 rated = rater.rate()
-                if partition not in self._swept:
-                    back += self._superseded(partition, rated)
+                fresh = partition not in self._swept
+                batches.append((partition, self._superseded(partition, rated) if fresh else [], rated))
+                if partition in self._raters:  # it may have been let go meanwhile
                     self._swept.add(partition)
-                rows += rated
         self._rated_at = self._clock.monotonic()
-        if not back and not rows:
+        rows = [row for _, back, rated in batches for row in (*back, *rated)]
+        if not rows:
             return
-        columns = rated_columns([*back, *rows])
+        columns = rated_columns(rows)
 
         def send() -> None:
             # What is to be taken back is found in the tables. So the topic hears of that first, and of all else last:
             # what it has, the tables have as well, until it has been told to forget it.
-            self._tell(_taken_back(back, rows))
-            while back and not self._producer.acknowledged(0.2):
+            for partition, back, rated in batches:
+                self._tell(_taken_back(back, rated), partition)
+            while any(back for _, back, _ in batches) and not self._producer.acknowledged(0.2):
                 self._say("Kafka has not acknowledged yet")
             self._patiently(lambda: self._sink.insert_rated(columns))
-            self._tell({_joined(place): row for place, row in _totals(rows).items()})
+            for partition, _, rated in batches:
+                self._tell(_totals(rated), partition)
 
         self._sent = self._inserting.submit(send)
 
-    def _tell(self, messages: dict[str, RatedRow]) -> None:
-        """Send to `usage.rated`. Each key gets the owner's token: a stale owner's record must not displace others."""
-        topic = self._settings.kafka.rated_topic
-        for key, row in messages.items():
-            partition = partition_of(row.account.encode(), self._partitions)
-            self._producer.send(topic, msgspec.json.encode(row), f"{key}\x1f{self._token}".encode(), partition)
+    def _tell(self, messages: dict[_Place, RatedRow], partition: int) -> None:
+        """To the partition of their accounts, which is the one that the usage came from. Each key has the owner's
+        token: compaction must not let a stale owner's record win."""
+        for place, row in messages.items():
+            key = "\x1f".join((*map(str, place), self._token)).encode()
+            self._producer.send(self._settings.kafka.rated_topic, _ENCODE(row), key, partition)
 
     def _superseded(self, partition: int, rated: list[RatedRow]) -> list[RatedRow]:
         """Zero rows for what older catalogues rated of our accounts, and we do not: what we sent before is inserted."""
         generation, mine = self._catalogue.generation, self._owner_of(partition)
         if generation <= 1:
             return []
-        produced = {(*_place(row), row.opening, row.day) for row in rated}
+        produced = {(*_PLACE(row), row.opening, row.day) for row in rated}
         old = self._patiently(lambda: self._services.rated_before(generation), self._alive)
         return [
             taken_back(one, generation)
             for one in old
-            if mine(one.account) and (*_place(one), one.opening, one.day) not in produced
+            if mine(one.account) and (*_PLACE(one), one.opening, one.day) not in produced
         ]
 
     def _patiently(self, work: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
@@ -220,27 +222,16 @@ class RateStage:
         self._sink.close()
 
 
-def _place(row: RatedRow | RatedKey) -> _Place:
-    """What a message of `usage.rated` is about. Two periods of a contract may begin a segment on one day."""
-    return (row.account, row.period_start, row.segment_start, row.price, row.meter, row.part)
-
-
 def _totals(rows: list[RatedRow]) -> dict[_Place, RatedRow]:
     """Of each place the last row, whose totals cover the segment so far."""
-    return {_place(row): row for row in rows}
+    return dict(zip(map(_PLACE, rows), rows, strict=True))
 
 
-def _taken_back(back: list[RatedRow], rows: list[RatedRow]) -> dict[str, RatedRow]:
-    """By key without the token: zero, where nothing takes the place of what is gone.
+def _taken_back(back: list[RatedRow], rows: list[RatedRow]) -> dict[_Place, RatedRow]:
+    """Zero, where nothing takes the place of what is gone.
 
     Below every other row of its generation, and under a key of its own: compaction must not let it displace them.
     """
     produced = _totals(rows)
     gone = {place: row for place, row in _totals(back).items() if place not in produced}
-    return {
-        f"{_joined(place)}\x1fback": msgspec.structs.replace(row, version=TAKEN_BACK) for place, row in gone.items()
-    }
-
-
-def _joined(place: _Place) -> str:
-    return "\x1f".join(map(str, place))
+    return {(*place, "back"): msgspec.structs.replace(row, version=TAKEN_BACK) for place, row in gone.items()}

@@ -16,7 +16,6 @@ from config.catalogue import BEGIN_MS
 from processors import rate_contracts, rate_stage
 from processors.account_usage import AccountUsage
 from processors.budgets import Alert, Budgets
-from processors.outputs import WindowRow
 from processors.rate import RatedRow, Rater
 from rating.calendar import Anchor, BillingPeriod
 from rating.contracts import Contract
@@ -51,8 +50,8 @@ def a_clock_that_stands_still() -> Patch:
     """As if records of usage.windows had no timestamps."""
     add = Rater.add
 
-    def timeless(self: Rater, rows: list[WindowRow], clock_ms: int = BEGIN_MS) -> None:
-        add(self, rows)
+    def timeless(self: Rater, values: list[bytes], clock_ms: int = BEGIN_MS) -> None:
+        add(self, values)
 
     return mock.patch.object(Rater, "add", timeless)
 
@@ -109,20 +108,20 @@ def a_change_of_plan_that_waits_for_the_next_period() -> Patch:
 @planted("I6")
 def parts_told_apart_by_nothing() -> Patch:
     """One message for all parts of a price."""
-    place = rate_stage._place
-    return mock.patch.object(rate_stage, "_place", lambda row: (*place(row)[:5], ""))
+    place = rate_stage._PLACE
+    return mock.patch.object(rate_stage, "_PLACE", lambda row: (*place(row)[:5], ""))
 
 
 @planted("I6")
 def periods_told_apart_by_their_segments_alone() -> Patch:
     """What this looks for is a contract that changes on the day on which its next period begins."""
-    place = rate_stage._place
+    place = rate_stage._PLACE
 
     def without_period(row: Any) -> Any:
         account, _, *rest = place(row)
         return (account, date.min, *rest)
 
-    return mock.patch.object(rate_stage, "_place", without_period)
+    return mock.patch.object(rate_stage, "_PLACE", without_period)
 
 
 @planted("I4", "I6")
@@ -142,9 +141,8 @@ def the_topic_told_before_the_tables() -> Patch:
     """What died between the two is on the topic for ever, as a newer catalogue looks into the tables."""
     taken_back = rate_stage._taken_back
 
-    def all_of_it(back: list[RatedRow], rows: list[RatedRow]) -> dict[str, RatedRow]:
-        early = {rate_stage._joined(place): row for place, row in rate_stage._totals(rows).items()}
-        return taken_back(back, rows) | early
+    def all_of_it(back: list[RatedRow], rows: list[RatedRow]) -> Any:
+        return taken_back(back, rows) | rate_stage._totals(rows)
 
     return mock.patch.object(rate_stage, "_taken_back", all_of_it)
 

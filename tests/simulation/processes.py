@@ -40,6 +40,10 @@ class SimClock:
     def monotonic(self) -> float:
         return self._process.scheduler.now_s
 
+    def time(self) -> float:
+        """Long after the logs were written: whatever is not read yet is a backlog."""
+        return 4e9 + self._process.scheduler.now_s
+
     def sleep(self, seconds: float) -> None:
         self._process.pause(seconds)
 

@@ -7,14 +7,13 @@ from datetime import date
 
 import msgspec
 
-from processors.outputs import WindowRow
 from processors.rate import RatedRow
+from processors.window_rows import WindowRow, read
 from tests.simulation.broker import Partition, Record
 
 RatedPlace = tuple[str, date, date, str, str, str]  # account, period and segment start, price, meter, part
 Version = tuple[int, int]  # generation, and the version in it
 
-_WINDOW = msgspec.msgpack.Decoder(WindowRow)
 _RATED = msgspec.json.Decoder(RatedRow)
 _KEY = msgspec.msgpack.Encoder().encode
 
@@ -64,7 +63,7 @@ class Readers:
     def taken(self, topic: str, partition: int, record: Record) -> None:
         """A record is on its topic."""
         if topic == self._windows_topic and record.value is not None:
-            row = _WINDOW.decode(record.value)
+            row = read(record.value)
             self.windows[frozen(row)] = max(row.offset, self.windows.get(frozen(row), -1))
         elif topic == self._rated_topic:
             self._rated(record)
@@ -87,7 +86,7 @@ class Readers:
         if topic == self._windows_topic:
             found: dict[bytes, int] = {}
             for record in log.records:
-                row = _WINDOW.decode(record.value or b"")
+                row = read(record.value or b"")
                 found[frozen(row)] = max(row.offset, found.get(frozen(row), -1))
             return [
                 f"I4: {k!r} went back from version {self.windows[k]} to {v}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from config.catalogue import Catalogue
-from processors.outputs import WindowRow
+from processors.window_rows import WindowRow
 from sinks.errors import Retryable
 from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
 from sinks.superseded import RatedKey

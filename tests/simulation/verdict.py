@@ -15,14 +15,14 @@ from config.settings import Limits
 from processors import partials
 from processors.events import Decoder
 from processors.meter import Letter, PartitionState
-from processors.outputs import WindowRow, admitted_rows, unpublished_rows
+from processors.outputs import admitted_rows, unpublished_rows
+from processors.window_rows import WindowRow, read
 from tests.simulation.commands import admission_faults
 from tests.simulation.logs import SKEW_MS, batch_of
 from tests.simulation.oracle import VERDICTS, Key, Oracle, Sample, State
 from tests.simulation.readers import frozen
 from tests.simulation.verdict_rated import rated_faults
 
-_ROW = msgspec.msgpack.Decoder(WindowRow)
 _LETTER = msgspec.json.Decoder(Letter)
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _determinism(world: World) -> list[str]:
         state = PartitionState(catalogue, limits, decoder(catalogue, limits, SKEW_MS), world.topic_id)
         letters = state.fold(batch_of(log))
         place = (0, world.topic_id, partition)
-        plain = {frozen(row): row for row in unpublished_rows(state, *place) + admitted_rows(state, *place)[0]}
+        plain = {frozen(row): row for row in [*unpublished_rows(state, *place), *admitted_rows(state, *place)[0]]}
         found = {
             frozen(row): row
             for _, row in world.tables.usage.rows.values()
@@ -192,7 +192,7 @@ def _newest_windows(world: World) -> dict[bytes, WindowRow]:
     found: dict[bytes, WindowRow] = {}
     for partition in world.broker.topics[world.settings.kafka.windows_topic].partitions:
         for record in partition.records:
-            row = _ROW.decode(record.value or b"")
+            row = read(record.value or b"")
             if row.topic != world.topic_id:
                 continue  # of a topic that is gone, and was perhaps not read to its end
             if frozen(row) not in found or row.offset >= found[frozen(row)].offset:

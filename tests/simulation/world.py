@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from config.catalogue import END_MS, Catalogue
-from processors.outputs import WindowRow
+from processors.window_rows import WindowRow
 from tests.simulation.alerting import Alerts
 from tests.simulation.broker import Broker
 from tests.simulation.clients import SimProducer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from datetime import date
 from unittest import mock
 
@@ -11,17 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.settings import Limits
+from processors import account_usage
 from processors.events import Decoder
 from processors.merge import Merged
 from processors.meter import PartitionState
-from processors.outputs import WindowRow, changed_rows
+from processors.outputs import changed_rows
 from processors.rate import RatedRow, Rater
+from processors.window_rows import WindowRow, WindowRows, read
+from rating.totals import DAY_MS
 from tests.simulation.bills import Bills
 from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 from tests.simulation.oracle import Oracle
 
 SEED = st.integers(0, 10**6)
 runs = settings(max_examples=25, deadline=None)
+
+
+def encoded(rows: Iterable[WindowRow]) -> list[bytes]:
+    return [value for one in rows for _, _, value in WindowRows.of([one]).messages()]
 
 
 def released(seed: int) -> tuple[list[WindowRow], Oracle]:
@@ -45,7 +53,7 @@ def rated_by(rows: list[WindowRow], rng: random.Random, most: int) -> dict[objec
     at = 0
     while at < len(rows):
         size = rng.randint(1, most)
-        rater.add(rows[at : at + size])
+        rater.add(encoded(rows[at : at + size]))
         at += size
         for row in rater.rate():
             key = (row.account, row.period_start, row.segment_start, row.price, row.meter, row.opening, row.day)
@@ -80,9 +88,9 @@ def test_i5_order_and_repetition_of_rows_change_nothing(seed: int) -> None:
     other = rated_by(shuffled, rng, len(shuffled))
     assert plain == other
     merged, again = (Merged({(meter.id, meter.version): meter for meter in CATALOGUE.meters}) for _ in range(2))
-    merged.add(rows)
+    merged.add(encoded(rows))
     for row in shuffled:
-        again.add([row])
+        again.add(encoded([row]))
     assert merged.days == again.days
 
 
@@ -91,7 +99,7 @@ def check_versions(seed: int) -> None:
     seen: dict[object, RatedRow] = {}
     rater = Rater(CATALOGUE, lambda account: False)
     for row in rows:
-        rater.add([row])
+        rater.add(encoded([row]))
         for one in rater.rate():
             key = (one.account, one.period_start, one.segment_start, one.price, one.meter, one.opening, one.day)
             if key in seen and one != seen[key]:
@@ -107,22 +115,40 @@ def test_i4_versions_grow_with_every_change(seed: int) -> None:
 
 
 def test_i4_catches_the_version_of_one_partial() -> None:
-    apply = Merged._apply
+    add = Merged.add
 
-    def versioned(self: Merged, row: WindowRow, *moved: int) -> None:
-        apply(self, row, *moved)
+    def versioned(self: Merged, values: list[bytes]) -> None:
+        add(self, values)
         for days in self.days.values():
             for state in days.values():
-                state.versions = row.window_start_ms // 1000
+                state.versions = read(values[-1]).window_start_ms // 1000
 
-    with mock.patch.object(Merged, "_apply", versioned), pytest.raises(AssertionError):
+    with mock.patch.object(Merged, "add", versioned), pytest.raises(AssertionError):
         check_versions(1)
 
 
 def test_named_accounts_owe_flat_prices_in_any_month_with_usage() -> None:
     rows, _ = released(3)
     rater = Rater(CATALOGUE, lambda account: True)
-    rater.add([row for row in rows if row.account not in CATALOGUE.account_ids()][:1])
+    rater.add(encoded(row for row in rows if row.account not in CATALOGUE.account_ids())[:1])
     found = {(row.account, row.price): row.amount for row in rater.rate() if row.opening and row.price == "base"}
     assert {account for account, _ in found} == {"acme", "umbra"}
     assert rater.rate() == []
+
+
+def test_a_month_rated_day_by_day_is_what_it_is_at_once() -> None:
+    """Days that are over are not added up again, but where a late event falls among them."""
+    rng, rows = random.Random(5), []
+    meters = [meter for meter in CATALOGUE.meters if meter.aggregation not in ("unique", "gauge")]
+    days = sorted(rng.choices(range(40), k=300))
+    for offset, day in enumerate(rng.choice(days) if rng.random() < 0.1 else day for day in days):
+        meter = rng.choice(meters)
+        state = (rng.randint(1, 9), 0, rng.randint(0, 999), rng.randint(0, 999), offset, 0, 0)
+        place = ("acme", 1_793_491_200_000 + day * DAY_MS, "T", 0, 0, offset)  # from November 2026 on
+        rows.append(
+            WindowRow(meter.id, meter.version, f"s{offset}", ["x"] * len(meter.dimensions), *place, *state, b"")
+        )
+    plain = rated_by(rows, rng, len(rows))
+    with mock.patch.object(account_usage, "Prefix", wraps=account_usage.Prefix) as kept:
+        assert rated_by(rows, rng, 3) == plain
+    assert kept.call_count > 30

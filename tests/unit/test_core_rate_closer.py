@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.catalogue import Catalogue, EventType, Meter
-from processors.outputs import WindowRow
 from processors.rate import RatedRow, Rater
+from processors.window_rows import WindowRow, WindowRows
 from rating.billing import rate_contract
 from rating.charges import ms
 from rating.contracts import Contract
@@ -77,6 +77,10 @@ def window_row(meter: Meter, zone: str, start_ms: int, offset: int, value: int, 
     )  # fmt: skip
 
 
+def encoded(rows: Iterable[WindowRow]) -> list[bytes]:
+    return [value for _, _, value in WindowRows.of(rows).messages()]
+
+
 def usage(rng: random.Random) -> tuple[list[WindowRow], list[Total], list[Reading]]:
     """Rows with some of their earlier versions, and the totals of the newest; over October, November and December."""
     rows, totals, readings = [], [], []
@@ -104,7 +108,7 @@ def seen(rater: Rater, rows: list[WindowRow], rng: random.Random) -> list[RatedR
     clock_ms, newest = day_ms(date(2026, 10, 25)), {}
     while rows or clock_ms < day_ms(date(2026, 12, 20)):
         size = rng.randint(0, 40)
-        rater.add(rows[:size], clock_ms)
+        rater.add(encoded(rows[:size]), clock_ms)
         del rows[:size]
         clock_ms += rng.randrange(30) * DAY_MS
         for row in rater.rate():
@@ -206,14 +210,14 @@ def test_a_gauge_that_sends_nothing_owes_for_every_day_that_passes() -> None:
     rater = Rater(catalogue(), lambda account: True)
     at = day_ms(date(2026, 11, 30))
     sample = struct.pack("<qQQq", at * 1000, 1, 0, 310)
-    rater.add([window_row(METERS[2], "", at, 1, 0, sample)], at)
+    rater.add(encoded([window_row(METERS[2], "", at, 1, 0, sample)]), at)
     rater.rate()
     rater.add([], day_ms(date(2026, 12, 31)))
     december = [row for row in rater.rate() if row.price == "storage" and row.period_start == date(2026, 12, 1)]
     assert sum(row.amount or 0 for row in december) == Decimal("4.5")  # (310 - 10) * 0.015
     assert len([row for row in december if not row.opening]) == 31
     late = struct.pack("<qQQq", at * 1000 + 1, 2, 0, 620)
-    rater.add([window_row(METERS[2], "", at, 2, 0, late)], at)
+    rater.add(encoded([window_row(METERS[2], "", at, 2, 0, late)]), at)
     again = [row for row in rater.rate() if row.price == "storage" and row.period_start == date(2026, 12, 1)]
     assert sum(row.amount or 0 for row in again) == Decimal("9.15")
 
@@ -222,7 +226,7 @@ def test_a_gauge_whose_samples_are_still_on_their_way_is_worth_nothing_yet() -> 
     """Its own row goes out before those of its samples, and stage 2 may take it alone."""
     rater = Rater(catalogue(), lambda account: True)
     at = day_ms(date(2026, 11, 30))
-    rater.add([window_row(METERS[2], "", at, 1, 0)], at)
+    rater.add(encoded([window_row(METERS[2], "", at, 1, 0)]), at)
     assert sum(row.amount or 0 for row in rater.rate() if row.price == "storage") == 0
-    rater.add([window_row(METERS[2], "", at, 1, 0, struct.pack("<qQQq", at * 1000, 1, 0, 310))], at)
+    rater.add(encoded([window_row(METERS[2], "", at, 1, 0, struct.pack("<qQQq", at * 1000, 1, 0, 310))]), at)
     assert sum(row.amount or 0 for row in rater.rate() if row.price == "storage") > 0
