@@ -19,10 +19,11 @@ from config.settings import Budget
 from processors.budgets import Alert, Budgets
 from processors.rate import RatedRow
 from sinks.topics import DurableProducer
-from tests.simulation.bills import Owed, RatedKey, exactly
+from tests.simulation.bills import Owed, RatedKey
 from tests.simulation.clients import SimProducer
 from tests.simulation.readers import RatedPlace, place_of, rated_row, version_of
 from tests.simulation.scheduling import Process
+from tests.simulation.usage_states import exactly
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

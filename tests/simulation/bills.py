@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -30,7 +29,7 @@ from rating.states import Level
 from rating.totals import Total
 from rating.usage import carries, price_usage
 from tests.simulation.oracle import Oracle, Sample, State, quantity
-from tests.simulation.usage_states import state_of
+from tests.simulation.usage_states import exactly, level_of, state_of
 
 DAY = timedelta(days=1)
 _DAY_MS = 86_400_000
@@ -283,18 +282,6 @@ class Bills:
         return [state for (_, _, at), states in windows if _ms(start) <= at < _ms(end) for state in states]
 
 
-def level_of(readings: list[tuple[int, Decimal]], begin_us: int, end_us: int) -> Level | None:
-    """What a gauge was in [begin_us, end_us), reading by reading; None where it was not there yet."""
-    edges = [begin_us, *(at for at, _ in readings if begin_us < at < end_us), end_us]
-    area, seen = Decimal(0), list[Decimal]()
-    for since, until in pairwise(edges):
-        held = [value for at, value in readings if at <= since]
-        if held:
-            area = exactly(area, held[-1], until - since)
-            seen.append(held[-1])
-    return Level(area, end_us - begin_us, max(seen), min(seen), seen[-1], end_us) if seen else None
-
-
 def part_of(values: Mapping[str, str]) -> str:
     """As it stands in a row: "" for all pooled."""
     return msgspec.json.encode(dict(sorted(values.items()))).decode() if values else ""
@@ -304,12 +291,6 @@ def _put(found: dict[_Line, _Sum], line: _Line, more: _Sum) -> None:
     used, amount, _ = found.get(line, (_NOTHING, _NOTHING, ""))
     total = None if more[1] is None else exactly(more[1], amount or _NOTHING)
     found[line] = (exactly(used, more[0]), total, more[2])
-
-
-def exactly(one: Decimal, other: Decimal, times: int = 1) -> Decimal:
-    """one + other * times, however many digits that has."""
-    with localcontext(prec=200):
-        return one + other * times
 
 
 def _periods(contract: Contract, start: date, end: date) -> Iterator[BillingPeriod]:

@@ -45,7 +45,7 @@ class Steady(World):
             assert taken_s <= most_s, f"still healthy after {taken_s:.1f} s: {self.machine.health}"
             for group in self.groups.values():
                 group.expire(self.scheduler.now_s)
-            self._arrive()
+            self.arrive()
             self.scheduler.step()
         return self.scheduler.now_s - since_s
 
@@ -53,7 +53,7 @@ class Steady(World):
         """So many more messages of each partition come, and are folded."""
         for partition, log in enumerate(self.logs):
             at = self.shown[partition]
-            self._show(partition, log[at : at + messages])
+            self.show(partition, log[at : at + messages])
         ends = [log.end for log in self.broker.topics[EVENTS].partitions]
         stores = [self.store(self.topic_id, partition) for partition in range(len(ends))]
         self.until(lambda: [one.now.fields.get("offset", 0) for one in stores] == ends, 60)
@@ -92,7 +92,7 @@ def logs(world: Steady) -> list:  # type: ignore[type-arg]
 def show(world: Steady, messages: int) -> None:
     for partition, log in enumerate(world.logs):
         at = world.shown[partition]
-        world._show(partition, log[at : at + messages])
+        world.show(partition, log[at : at + messages])
 
 
 def take(world: Steady) -> None:

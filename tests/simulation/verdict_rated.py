@@ -12,9 +12,10 @@ from rating.invoices import MeterTotal, SegmentUsage, preview
 from rating.periods import month_of
 from rating.prices import needs_totals
 from tests.simulation.alerting import alert_faults
-from tests.simulation.bills import Bills, Owed, RatedKey, exactly
+from tests.simulation.bills import Bills, Owed, RatedKey
 from tests.simulation.oracle import quantity
 from tests.simulation.readers import RatedPlace, newest_rated
+from tests.simulation.usage_states import exactly
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -12,6 +12,7 @@ from config.catalogue import END_MS, Catalogue
 from processors.window_rows import WindowRow
 from tests.simulation.alerting import Alerts
 from tests.simulation.broker import Broker
+from tests.simulation.calm import settle
 from tests.simulation.clients import SimProducer
 from tests.simulation.commands import Command, message_of
 from tests.simulation.group import Group
@@ -26,7 +27,6 @@ from tests.simulation.slots import SlotStore
 from tests.simulation.tables import Tables
 from tests.simulation.tariffs import agreed
 from tests.simulation.verdict import check, decoder, row_faults
-from tests.simulation.verdict_rated import clocks_of
 
 _COMMANDS = 0.002  # share of steps at which somebody admits letters
 _SLOT_FAULTS = ("refused", "lost", "late", "late", "torn", "before", "after", "after")
@@ -110,7 +110,7 @@ class World:
             message_of(self, offset, at_ms, value, said),
             *(one._replace(offset=one.offset + moved) for one in log[at:]),
         ]
-        self._show(partition, log[at : at + 1])
+        self.show(partition, log[at : at + 1])
         self.seen["admission records"] += 1
         return offset
 
@@ -176,7 +176,7 @@ class World:
                 if self.stopped or self.faults:
                     break
             else:
-                self.settle()
+                settle(self)
             return self.outcome()
         finally:
             self.scheduler.end_all()
@@ -206,7 +206,7 @@ class World:
         if chance < 0.06:
             self._grow()
         elif chance < 0.25:
-            self._arrive()
+            self.arrive()
         elif chance < 0.25 + self.trouble:
             mischief(self)
         elif chance > 1 - _COMMANDS and (self.tables.late.rows or self.tables.dead.rows):
@@ -225,7 +225,7 @@ class World:
         upto = min(len(log), self.shown[partition] + self.rng.randint(1, 6))
         until_ms = begins_ms(self.catalogues) - SKEW_MS if not self._all_follow() else END_MS
         more = itertools.takewhile(lambda one: one.timestamp_ms < until_ms, log[self.shown[partition] : upto])
-        self._show(partition, list(more))
+        self.show(partition, list(more))
 
     def _all_follow(self) -> bool:
         """Whether everybody works with the last catalogue, as a meter's begin in the future is there to see to."""
@@ -233,7 +233,7 @@ class World:
         at_work = [one.generation for one in self.living()] + [one.generation for one in self.machines]
         return all(generation == last for generation in at_work)
 
-    def _show(self, partition: int, messages: list[Message]) -> None:
+    def show(self, partition: int, messages: list[Message]) -> None:
         there = self.broker.topics[EVENTS].partitions[partition]
         self.truth(self.topic_id, partition).fold(messages)
         for one in messages:
@@ -241,7 +241,7 @@ class World:
             self.newest_ms = max(self.newest_ms, one.timestamp_ms)
         self.shown[partition] += len(messages)
 
-    def _arrive(self) -> bool:
+    def arrive(self) -> bool:
         """Something that is on its way gets there."""
         sending = [one for one in self.producers if one.queue and one.due()]
         flying = self.flying if self.calm else [one for one in self.flying if one[0] <= self.scheduler.now_s]
@@ -253,8 +253,8 @@ class World:
             self.rng.choice(sending).deliver()
         return bool(self.flying or sending)
 
-    def _nothing_flies(self) -> bool:
-        self._arrive()
+    def nothing_flies(self) -> bool:
+        self.arrive()
         return not self.flying and not any(one.queue for one in self.producers)
 
     def _mend(self) -> None:
@@ -267,70 +267,3 @@ class World:
                 self.start_machine()
         if not self.calm and self.calendar.random() < 0.02:
             self.alerts.mend()
-
-    # -- the end
-
-    def settle(self) -> None:
-        """No more faults. A last run reads all there is, while zombies of before stand still; then they wake up."""
-        self.calm = True
-        self.idle_ms += self.calendar.choice((0, 0, 0, 1, 24, 70)) * HOUR_MS
-        for partition, log in enumerate(self.logs):
-            self._show(partition, [] if partition in self.harmed else log[self.shown[partition] :])
-        self.newest = len(self.catalogues) - 1
-        for machine in self.machines:
-            if self.rng.random() < 0.5:
-                machine.die()
-        self.scheduler.bury()
-        held, self.flying = self.flying, []
-        stale = [one for one in self.scheduler.processes if not one.dead]
-        for process in stale:
-            process.freeze(1e9)
-        last = Machine(self, self.rng.randint(1, 2), until_caught_up=True)
-        self._until(lambda: last.dead)
-        if last.refused:
-            self.stopped = last.refused
-        if last.refused or self.faults:
-            return
-        days = clocks_of(self)
-        self.flying += held
-        for process in stale:
-            process.frozen_s = 0.0
-        for _ in range(self.rng.randint(0, 200)):
-            self._arrive()
-            self.scheduler.step()
-        for machine in self.machines:
-            machine.supervisor.stop()
-        self._until(lambda: all(one.dead for one in stale) and self._nothing_flies())
-        for log in self.broker.topics[WINDOWS].partitions:
-            log.compact(log.end)
-            self.faults += self.readers.gone_back(WINDOWS, log)
-        commands = any(isinstance(one, Command) for one in stale)
-        if not self.faults and self.rng.random() < 0.1:
-            self._admit_all()
-        elif commands or clocks_of(self) != days or (stale and len(self.catalogues) > 1):
-            # What zombies rated by an older catalogue is found by the next sweep; and a command may have been late.
-            last = Machine(self, 1, until_caught_up=True)
-            self._until(lambda: last.dead)
-        self.alerts.mend()
-        self._until(lambda: self.alerts.process is None or self.alerts.process.dead)
-
-    def _admit_all(self) -> None:
-        """Nothing moves, so nothing expires: a command brings back all that is late."""
-        command = Command(self, decoder, thorough=True)
-        self._until(lambda: command.dead)
-        last = Machine(self, 1, until_caught_up=True)
-        self._until(lambda: last.dead)
-        self.all_came_back = True
-
-    def _until(self, over: Callable[[], bool]) -> None:
-        """Let everything happen until it is over."""
-        for _ in range(20_000):
-            if over():
-                return
-            for group in self.groups.values():
-                group.expire(self.scheduler.now_s)
-            if not self._arrive() or self.rng.random() < 0.7:
-                self.scheduler.step()
-            if self.faults:
-                return
-        self.faults.append("livelock: all is calm, and it does not end")
