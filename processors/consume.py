@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import groupby
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -96,19 +98,22 @@ class PartitionConsumer:
         found = self._consumer.consume(1, 0)  # a partition assigned just now is not paused yet
         self._early += found  # only now: `+=` in one line would bring back what a callback of `consume` dropped
 
-    def _sort(self, messages: Iterable[Any]) -> dict[int, list[Any]]:
+    def _sort(self, messages: list[Any]) -> dict[int, list[Any]]:
         found: dict[int, list[Any]] = {}
         ended: dict[int, int] = {}
-        for message in messages:
+        said = [message for message in messages if message.error() is not None]
+        for message in said:
             error = message.error()
-            if error is None:
-                partition = message.partition()
-                if partition in self.position:
-                    found.setdefault(partition, []).append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
+            if error.code() == KafkaError._PARTITION_EOF:
                 ended[message.partition()] = message.offset()
             elif not error.retriable() and error.code() not in _PASSING:
                 raise KafkaException(error)
+        if said:
+            messages = [message for message in messages if message.error() is None]
+        # They come in long runs of one partition, and a run costs as much as a message.
+        for partition, run in groupby(messages, methodcaller("partition")):
+            if partition in self.position:
+                found.setdefault(partition, []).extend(run)
         for partition, taken in found.items():
             self.position[partition] = taken[-1].offset() + 1
             self._newest_ms[partition] = taken[-1].timestamp()[1]

@@ -93,8 +93,10 @@ class RateStage:
         count = 0
         for partition, messages in taken.items():
             rater = self._raters[partition]
-            values = [value for value in (message.value() for message in messages) if value is not None]
-            rater.add(values, max(message.timestamp()[1] for message in messages))
+            values = [message.value() for message in messages]
+            if None in values:
+                values = [value for value in values if value is not None]
+            rater.add(values, max([message.timestamp()[1] for message in messages]))
             count += len(messages)
         self._wake()
         processing = self._settings.processing
