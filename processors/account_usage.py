@@ -51,8 +51,13 @@ class AccountUsage:
         return frozenset(meter for meter in self._aggregation if (account, meter) in self.merged.days)
 
     def totals(self, account: str, meters: frozenset[str], start: date, end: date) -> list[Total]:
-        """The usage on the days [start, end), gauges up to today; of what is carried all before it too."""
-        totals = self.series.totals(account, meters, start, min(end, self.today + _DAY))
+        """The usage on the days [start, end), gauges up to today; of what is carried all before it too.
+
+        Where usage is ahead of the clock, gauges go as far: what is said of a day must not change once the clock
+        reaches it, as its version does not.
+        """
+        used = [max(self.merged.days.get((account, meter), {}), default=self.today) for meter in meters]
+        totals = self.series.totals(account, meters, start, min(end, max(self.today, *used, date.min) + _DAY))
         since, until = day_ms(start), day_ms(end)
         return [one for one in totals if one.start_ms < until and (one.start_ms >= since or one.meter in self.carried)]
 
@@ -68,7 +73,13 @@ class AccountUsage:
         return sorted(found)
 
     def versions(self, account: str, meters: Iterable[str], since: date, days: list[date]) -> dict[date, int]:
-        """Of each day the sum over all partials up to it: those since `since`, and of what is carried all before it."""
+        """Of each day the sum over all partials up to it: those since `since`, and of what is carried all before it.
+
+        What is carried grows by the day without any usage, so there the number of the day is part of it: who follows
+        totals by version alone sees each day's.
+        """
+        meters = frozenset(meters)
+        passing = not self.carried.isdisjoint(meters)
         states = sorted(
             (day, state.versions)
             for meter in meters
@@ -80,7 +91,7 @@ class AccountUsage:
             while place < len(states) and states[place][0] <= day:
                 total += states[place][1]
                 place += 1
-            found[day] = total
+            found[day] = total + (day - _EPOCH).days * passing
         return found
 
     def by_day(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import msgspec
@@ -13,6 +13,7 @@ from processors.account_usage import AccountUsage
 from processors.rate_contracts import Line, WholeDue, contract_days, days_of, held_by, join, periods_of
 from processors.rate_parts import PartDay, part_days
 from processors.rate_pieces import Piece, Priced
+from rating.calendar import BillingPeriod
 from rating.numbers import EXACT, shown
 from rating.periods import Period, month_of
 from rating.prices import Price, meters_of, needs_totals, price_amount
@@ -22,13 +23,15 @@ from sinks.superseded import RatedKey
 
 _ZERO = Decimal(0)
 _DAY = timedelta(days=1)
+TAKEN_BACK = -1  # version of a total that is taken back, on `usage.rated`: below all others of its generation
 
 
 class RatedRow(msgspec.Struct):
     """One day of one price for one account, or its opening row: what is owed before any usage.
 
     Row version: generation << 64 | version, where `version` is the sum of (version + 1) over the account's and meter's
-    partials of the period up to that day. It grows when any of them does, in whatever order they come.
+    partials of the period up to that day. It grows when any of them does, in whatever order they come. Of what is
+    carried it grows by the day as well.
     """
 
     account: str
@@ -71,6 +74,7 @@ class Rater:
         self._months: set[Period] = set()
         self._opened_through = month_of(date.min)
         self._opened: set[tuple[str, Period]] = set()
+        self._begun: set[tuple[str, BillingPeriod]] = set()  # (contract, period of it) with opening rows sent
 
     def _looks_closer(self, price: Price) -> bool:
         return needs_totals(price) or not self._gauges.isdisjoint(meters_of(price))
@@ -131,7 +135,7 @@ class Rater:
             return
         for contract in self._agreed:
             period = month_of(contract.from_.date())
-            while period.start <= this.start and (contract.to is None or period.start < contract.to.date()):
+            while period.start <= this.start and (contract.to is None or _midnight(period.start) < contract.to):
                 yield contract.account, period
                 period = month_of(period.end)
         self._opened_through = this
@@ -194,8 +198,11 @@ class Rater:
             versions = self.usage.versions(contract.account, meters, start, days)
             totals = held_by(contract, period, self.usage.totals(contract.account, meters, start, end))
             first = end if due.first is None else due.first
+            # Once: alone on the topic, an opening row would stand where compaction takes a later total away.
+            begins = (contract.name, period) not in self._begun
+            self._begun.add((contract.name, period))
             for line, row in contract_days(contract, self._tariff, period, totals, days, first):
-                if row.day is None and (due.opens or due.first is not None):
+                if row.day is None and begins:
                     yield self._row(contract.account, start, line.start, line, row, 0)
                 elif row.day is not None and row.day >= first:
                     yield self._row(contract.account, start, line.start, line, row, versions[row.day])
@@ -214,6 +221,10 @@ class Rater:
             generation=self._catalogue.generation,
             version=version,
         )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def taken_back(old: RatedKey, generation: int) -> RatedRow:

@@ -21,15 +21,17 @@ from edge.murmur2 import partition_of
 from processors.columns import rated_columns
 from processors.consume import PartitionConsumer
 from processors.patience import patiently
-from processors.rate import RatedRow, Rater, taken_back
+from processors.rate import TAKEN_BACK, RatedRow, Rater, taken_back
 from processors.services import Services
 from sinks.topics import DurableProducer
 
 T = TypeVar("T")
+_Place = tuple[object, ...]  # what a message of `usage.rated` is about
 _SWEEP_STALLS = 10  # a stale worker's rows of an older catalogue may come at any time; looked for this often, in stalls
 _NEVER = 2**63  # beyond any offset
 _ENCODE = msgspec.json.Encoder().encode
-_LINE = attrgetter("account", "segment_start", "price", "meter", "part")
+# The period, too: two of a contract may begin a segment on one day.
+_PLACE = attrgetter("account", "period_start", "segment_start", "price", "meter", "part")
 
 
 class RateStage:
@@ -46,7 +48,7 @@ class RateStage:
         self._partitions = self._patiently(partial(services.partition_count, kafka.windows_topic), pulse)
         self._producer = DurableProducer(kafka, services.new_producer)
         self._sink = services.sink()
-        self._token = services.token()  # in each key: compaction must not let a stale owner's record win
+        self._token = services.token()
         self._inserting = services.beside()
         self._sent: Future[None] | None = None
         self._raters: dict[int, Rater] = {}
@@ -118,26 +120,38 @@ class RateStage:
         if self._clock.monotonic() - self._swept_at >= _SWEEP_STALLS * stall_s:
             self._swept.clear()
             self._swept_at = self._clock.monotonic()
-        rows: list[RatedRow] = []
+        batches: list[tuple[int, list[RatedRow], list[RatedRow]]] = []  # partition, rows taken back, rated ones
         for partition, rater in list(self._raters.items()):
             if partition not in self._quiet:
                 rated = rater.rate()
-                if partition not in self._swept:
-                    # Before the new rows: whoever adds up `usage.rated` must not see an old price and its successor.
-                    rated = self._superseded(partition, rated) + rated
+                fresh = partition not in self._swept
+                batches.append((partition, self._superseded(partition, rated) if fresh else [], rated))
+                if partition in self._raters:  # it may have been let go meanwhile
                     self._swept.add(partition)
-                self._tell(rated, partition)
-                rows += rated
         self._rated_at = self._clock.monotonic()
-        if rows:
-            columns = rated_columns(rows)
-            self._sent = self._inserting.submit(lambda: self._patiently(lambda: self._sink.insert_rated(columns)))
+        rows = [row for _, back, rated in batches for row in (*back, *rated)]
+        if not rows:
+            return
+        columns = rated_columns(rows)
 
-    def _tell(self, rows: list[RatedRow], partition: int) -> None:
-        """The totals of each line to the partition of its account, which is the one that its usage came from."""
-        for row in _totals(rows):
-            place = (row.account, str(row.period_start), str(row.segment_start), row.price, row.meter, row.part)
-            key = "\x1f".join((*place, self._token)).encode()
+        def send() -> None:
+            # What is to be taken back is found in the tables. So the topic hears of that first, and of all else last:
+            # what it has, the tables have as well, until it has been told to forget it.
+            for partition, back, rated in batches:
+                self._tell(_taken_back(back, rated), partition)
+            while any(back for _, back, _ in batches) and not self._producer.acknowledged(0.2):
+                self._say("Kafka has not acknowledged yet")
+            self._patiently(lambda: self._sink.insert_rated(columns))
+            for partition, _, rated in batches:
+                self._tell(_totals(rated), partition)
+
+        self._sent = self._inserting.submit(send)
+
+    def _tell(self, messages: dict[_Place, RatedRow], partition: int) -> None:
+        """To the partition of their accounts, which is the one that the usage came from. Each key has the owner's
+        token: compaction must not let a stale owner's record win."""
+        for place, row in messages.items():
+            key = "\x1f".join((*map(str, place), self._token)).encode()
             self._producer.send(self._settings.kafka.rated_topic, _ENCODE(row), key, partition)
 
     def _superseded(self, partition: int, rated: list[RatedRow]) -> list[RatedRow]:
@@ -145,15 +159,12 @@ class RateStage:
         generation, mine = self._catalogue.generation, self._owner_of(partition)
         if generation <= 1:
             return []
-        produced = {
-            (row.account, row.segment_start, row.price, row.meter, row.opening, row.day, row.part) for row in rated
-        }
+        produced = {(*_PLACE(row), row.opening, row.day) for row in rated}
         old = self._patiently(lambda: self._services.rated_before(generation), self._alive)
         return [
             taken_back(one, generation)
             for one in old
-            if mine(one.account)
-            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day, one.part) not in produced
+            if mine(one.account) and (*_PLACE(one), one.opening, one.day) not in produced
         ]
 
     def _patiently(self, work: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
@@ -213,6 +224,16 @@ class RateStage:
         self._sink.close()
 
 
-def _totals(rows: list[RatedRow]) -> list[RatedRow]:
-    """Of each account, segment, price, meter and part the last row, whose totals cover the segment so far."""
-    return list(dict(zip(map(_LINE, rows), rows, strict=True)).values())
+def _totals(rows: list[RatedRow]) -> dict[_Place, RatedRow]:
+    """Of each place the last row, whose totals cover the segment so far."""
+    return dict(zip(map(_PLACE, rows), rows, strict=True))
+
+
+def _taken_back(back: list[RatedRow], rows: list[RatedRow]) -> dict[_Place, RatedRow]:
+    """Zero, where nothing takes the place of what is gone.
+
+    Below every other row of its generation, and under a key of its own: compaction must not let it displace them.
+    """
+    produced = _totals(rows)
+    gone = {place: row for place, row in _totals(back).items() if place not in produced}
+    return {(*place, "back"): msgspec.structs.replace(row, version=TAKEN_BACK) for place, row in gone.items()}
