@@ -55,6 +55,8 @@ class ColumnarBatch(NamedTuple):
 
 def read_batch(value: bytes, limits: Limits) -> ColumnarBatch:
     """A message that begins with `arrow_frames.HEAD`. Raises ArrowError."""
+    if len(value) > limits.message_bytes_max:
+        raise ArrowError(f"size: the message is larger than {limits.message_bytes_max} bytes; split it")
     frames = frames_of(value)
     if not 0 <= frames.events <= limits.message_events_max:
         raise ArrowError(f"batch: holds more than {limits.message_events_max} events; split it")

@@ -54,10 +54,6 @@ class ArrowDecoder:
         refused: dict[int, str] = {}
         for place, value in enumerate(values):
             try:
-                if len(value) > self._limits.message_bytes_max:
-                    raise ArrowError(
-                        f"size: the message is larger than {self._limits.message_bytes_max} bytes; split it"
-                    )
                 batches.append(read_batch(value, self._limits))
             except ArrowError as error:
                 batches.append(None)

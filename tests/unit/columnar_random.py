@@ -99,12 +99,26 @@ class Batches:
             type_ = rng.choice(INTEGERS)
             low, high = -DECIMAL_MAX, DECIMAL_MAX
             if not pa.types.is_decimal(type_):
-                low, high = (int(end) for end in (np.iinfo(type_.to_pandas_dtype()).min, np.iinfo(type_.to_pandas_dtype()).max))
+                low, high = (
+                    int(end) for end in (np.iinfo(type_.to_pandas_dtype()).min, np.iinfo(type_.to_pandas_dtype()).max)
+                )
             some = [None, low, high, rng.randint(low, high), *(edge for edge in EDGES if low <= edge <= high), 5, 7]
             values = rng.choices(some, k=rows)
             return type_, [exact(v, 0) if v is not None and pa.types.is_decimal(type_) else v for v in values]
         scale = rng.choice([1, 2, 3, 12, 13, 18, 19, 37, 38])
-        some = [None, 0, 1, -5, 12_345, 10**18, 10**18 + 1, 10**scale, 10 ** min(37, scale + 3), DECIMAL_MAX, -DECIMAL_MAX]
+        some = [
+            None,
+            0,
+            1,
+            -5,
+            12_345,
+            10**18,
+            10**18 + 1,
+            10**scale,
+            10 ** min(37, scale + 3),
+            DECIMAL_MAX,
+            -DECIMAL_MAX,
+        ]
         some = [*some, rng.randint(-DECIMAL_MAX, DECIMAL_MAX)]
         some = [value for value in some if value is None or abs(value) <= DECIMAL_MAX]
         return pa.decimal128(38, scale), [None if v is None else exact(v, scale) for v in rng.choices(some, k=rows)]
@@ -112,7 +126,7 @@ class Batches:
     def _times(self, rows: int) -> Column:
         rng = self._rng
         if rng.random() < 0.2:
-            return self._texts("time", TIMES + [None] if self._is_odd() else TIMES[:1], rows)
+            return self._texts("time", [*TIMES, None] if self._is_odd() else TIMES[:1], rows)
         unit = rng.choice(["s", "ms", "us", "us", "ns"])
         odd, values = self._is_odd(), []
         for _ in range(rows):
@@ -136,4 +150,3 @@ class Batches:
             return []
         flags = [None if value is not None else self._rng.choice([None, True]) for value in values]
         return [(other, pa.bool_(), flags)]
-

@@ -90,7 +90,9 @@ def instant(value: int, unit: str) -> str:
     """RFC 3339, or what no reader takes for an instant."""
     whole, rest = divmod(value, PER_SECOND[unit])
     try:
-        text = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=whole)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+        text = (
+            (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=whole)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+        )
     except OverflowError:
         return f"{value} {unit} since 1970"
     return text + ("" if unit == "s" else f".{rest:0{len(str(PER_SECOND[unit])) - 1}}") + "Z"
