@@ -140,7 +140,7 @@ def _check_expansion(batch: ColumnarBatch) -> None:
     size, events = 0, batch.events
     texts = []
     for column, array in zip(batch.plan.columns, batch.arrays, strict=True):
-        size += events * (len(column.name) + _NUMBER_BYTES)
+        size += (events - array.null_count) * (len(column.name) + _NUMBER_BYTES)
         if column.kind == "text" and pa.types.is_dictionary(column.type) and len(array.dictionary):
             texts.append((text_lengths(array.dictionary), array))
     if size + sum(events * int(lengths.max()) for lengths, _ in texts) <= EXPANDED_BYTES_MAX:
