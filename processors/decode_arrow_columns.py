@@ -127,31 +127,40 @@ class Gathered:
 
     def _texts(self, arrays: dict[int, Any]) -> Texts:
         """The entries of all dictionaries after each other, and then only the distinct ones of them."""
-        entries, at, base = [pa.nulls(1, _TEXT)], [], 1  # entry 0 stands for null
+        entries, base, end = [pa.nulls(1, _TEXT)], 1, 0  # entry 0 stands for null
+        at = np.empty(self.rows, np.int64)
         for place, count in enumerate(self.counts.tolist()):
-            array = arrays.get(place)
+            array, part = arrays.get(place), at[end : end + count]
+            end += count
             if array is None:
-                at.append(np.zeros(count, np.int64))
+                part[:] = 0
                 continue
             if pa.types.is_dictionary(array.type):
                 entries.append(array.dictionary)
-                at.append(_indices(array, base))
+                _put_indices(array.indices, base, part)
             else:
                 entries.append(array)
-                at.append(np.arange(base, base + count))
+                part[:] = np.arange(base, base + count)
             base += len(entries[-1])
         encoded = pa.concat_arrays(entries).dictionary_encode()
-        code = encoded.indices.fill_null(-1).to_numpy().astype(np.int64) + 1
-        return Texts(encoded.dictionary, code[np.concatenate(at)])
+        return Texts(encoded.dictionary, places_of(encoded)[at])
 
 
-def _indices(array: Any, base: int) -> IntArray:
-    """int64[n]: the place of each row's entry, from `base` on; 0 for null."""
-    indices = array.indices
-    if not indices.null_count:
-        return indices.to_numpy().astype(np.int64) + base  # type: ignore[no-any-return]
-    known = is_valid(indices)
-    return np.where(known, indices.fill_null(0).to_numpy().astype(np.int64) + base, 0)
+def _put_indices(indices: Any, base: int, into: IntArray) -> None:
+    """The place of each row's entry, from `base` on; 0 for null."""
+    type_ = np.dtype(indices.type.to_pandas_dtype())
+    held = np.frombuffer(indices.buffers()[1], type_, len(indices), indices.offset * type_.itemsize)
+    into[:] = held
+    into += base
+    if indices.null_count:  # where the memory holds anything
+        into *= is_valid(indices)
+
+
+def places_of(encoded: Any) -> IntArray:
+    """int64[n]: 1 + the index of each row of a dictionary array, 0 for null."""
+    found = np.empty(len(encoded), np.int64)
+    _put_indices(encoded.indices, 1, found)
+    return found
 
 
 def present(reading: Reading) -> BoolArray:
@@ -187,8 +196,7 @@ def canonical(reading: Reading, number_text: Callable[[str], str | None]) -> tup
         else:
             found.append(canonical_text(value))
     bad = np.array([text is None for text in found], np.bool_)
-    at = encoded.indices.fill_null(-1).to_numpy().astype(np.int64) + 1
-    return Texts(pa.array([text or "" for text in found], _TEXT), at), bad
+    return Texts(pa.array([text or "" for text in found], _TEXT), places_of(encoded)), bad
 
 
 def no_text(_: str) -> None:

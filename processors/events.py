@@ -52,11 +52,12 @@ class Decoder:
         columnar = columnar_of(values)
         if not columnar:
             return self._decode(values, timestamps_ms)
+        if len(columnar) == len(values):
+            return self._arrow.decode([*columnar.values()], timestamps_ms, self.vocabulary)
         places = np.array([*columnar], np.int32)
         parts = [(places, self._arrow.decode([*columnar.values()], timestamps_ms[places], self.vocabulary))]
         others = np.setdiff1d(np.arange(len(values), dtype=np.int32), places)
-        if len(others):
-            parts.append((others, self._decode([values[place] for place in others.tolist()], timestamps_ms[others])))
+        parts.append((others, self._decode([values[place] for place in others.tolist()], timestamps_ms[others])))
         return joined(parts)
 
     def _decode(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:

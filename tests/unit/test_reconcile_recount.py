@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from admission_logs import CATALOGUE as STORIES
 from admission_logs import Story
+from columnar_random import Batches
+from columnar_samples import message
 from events_samples import CATALOGUE, DAY_MS, RECORD_MS, SKEW_MS, event, to_json, to_msgpack, traffic
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,6 +156,18 @@ def test_formulas_of_both_readings_agree(seed: int) -> None:
         messages.append((RECORD_MS, rng.choice([to_json, to_msgpack])(one)))
     recount = check_agreement(messages, Limits())
     assert min(recount.ledger[name] for name in ("accepted", "invalid")) > 20
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_both_readings_of_columnar_messages_agree(seed: int) -> None:
+    rng, messages = random.Random(seed), list[tuple[int, bytes | None]]()
+    for place in range(40):
+        value = bytearray(message(Batches(rng, 0.05).columns(rng.choice((1, 3, 30)))))
+        if rng.random() < 0.4:
+            at = rng.randrange(4, len(value))
+            value[at : at + rng.choice((0, 1))] = bytes([rng.choice((0, 1, 0xFF, value[at] ^ 1 << rng.randrange(8)))])
+        messages.append((RECORD_MS + place, bytes(value)))
+    check_agreement(messages)
 
 
 def test_events_that_nest_too_deep_harm_no_neighbour() -> None:
