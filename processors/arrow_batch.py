@@ -27,7 +27,7 @@ _FAULTS = (pa.ArrowException, OSError)  # what Arrow raises for bytes that it ca
 _NUMBER_BYTES = 48  # of a number, a boolean or a time in JSON, at most
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SCHEMAS_MAX = 1024  # an emitter has a few
+_SCHEMAS_MAX, _SCHEMA_BYTES_KEPT_MAX = 256, 16_384  # an emitter has a few, of 2 KB each; 4 MB at most
 
 
 class Column(NamedTuple):
@@ -60,7 +60,7 @@ def read_batch(value: bytes, limits: Limits) -> ColumnarBatch:
     frames = frames_of(value)
     if not 0 <= frames.events <= limits.message_events_max:
         raise ArrowError(f"batch: holds more than {limits.message_events_max} events; split it")
-    plan = _plan(frames.schema)
+    plan = (_plan if len(frames.schema) <= _SCHEMA_BYTES_KEPT_MAX else _plan.__wrapped__)(frames.schema)
     try:
         batch = pa.ipc.open_stream(value).read_next_batch()
         batch.validate(full=True)
@@ -82,12 +82,11 @@ def _plan(schema_frame: bytes) -> Plan:
     """Raises ArrowError for columns that docs/columnar.md does not have."""
     try:
         schema = pa.ipc.read_schema(pa.py_buffer(schema_frame))
-        fields = [(field.name, field.type) for field in schema]
-    except (*_FAULTS, UnicodeDecodeError):
+        if len(schema) > COLUMNS_MAX:
+            raise ArrowError(f"arrow: has more than {COLUMNS_MAX} columns; leave out what no meter reads")
+        columns = tuple(Column(field.name, _kind(field.name, field.type), field.type) for field in schema)
+    except (*_FAULTS, UnicodeDecodeError):  # names and zones are decoded when they are looked at
         raise ArrowError(UNREADABLE) from None
-    if len(fields) > COLUMNS_MAX:
-        raise ArrowError(f"arrow: has more than {COLUMNS_MAX} columns; leave out what no meter reads")
-    columns = tuple(Column(name, _kind(name, type_), type_) for name, type_ in fields)
     if len({(column.name, column.kind) for column in columns}) < len(columns):
         raise ArrowError("arrow: has two columns of one name and kind; make them one")
     return Plan(columns, tuple(_rivals([column.name for column in columns])))

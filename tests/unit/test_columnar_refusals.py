@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from columnar_random import Batches
-from columnar_samples import TEXT, batch, dictionary, message, stream
 from events_samples import CATALOGUE, DECODER, KIND, RECORD_MS, SKEW_MS, decode, event, row_of, to_json
 
 from config.settings import Limits
@@ -19,6 +17,8 @@ from processors.decode_careful import CarefulDecoder
 from processors.decode_shapes import compile_shapes
 from processors.events import INVALID, Decoder, columnar_of
 from processors.vocabulary import Vocabulary
+from tests.fuzz.columnar import Batches
+from tests.fuzz.columns import TEXT, batch, dictionary, message, stream
 
 TIME = 1_793_534_400_000_000  # 2026-11-01T12:00:00Z
 Columns = list[tuple[str, Any, list[Any]]]

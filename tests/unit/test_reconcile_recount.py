@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from admission_logs import CATALOGUE as STORIES
 from admission_logs import Story
-from columnar_random import Batches
-from columnar_samples import message
 from events_samples import CATALOGUE, DAY_MS, RECORD_MS, SKEW_MS, event, to_json, to_msgpack, traffic
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +28,8 @@ from reconcile.differences import Outcome as Found
 from reconcile.recount import Recount
 from reconcile.redis_side import RedisSide, stored_row
 from reconcile.returned import HEAD, Outcome
+from tests.fuzz.columnar import Batches
+from tests.fuzz.columns import message
 
 TIGHT = Limits(unique_max=3, dimension_sets_max=3, message_events_max=40)
 FORBIDDEN = {"processors", "edge", "tollstream", "stack", "demo", "benchmarks"}

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from columnar_samples import TEXT, dictionary, exact
-from events_samples import RECORD_MS
+
+from tests.fuzz.columns import TEXT, dictionary, exact
+from tests.unit.events_samples import RECORD_MS
 
 Column = tuple[str, Any, list[Any]]
 
