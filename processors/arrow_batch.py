@@ -46,11 +46,13 @@ class Plan(NamedTuple):
 
 
 class ColumnarBatch(NamedTuple):
-    """A message that was read: `arrays[i]` holds `plan.columns[i]` of every event. All of it is validated."""
+    """A message that was read: `arrays[i]` holds `plan.columns[i]` of every event. All of it is validated. `held`: the
+    columns that hold any value at all; a message of a few bytes may have many that do not."""
 
     plan: Plan
     arrays: list[Any]
     events: int
+    held: list[int]
 
 
 def read_batch(value: bytes, limits: Limits) -> ColumnarBatch:
@@ -68,7 +70,9 @@ def read_batch(value: bytes, limits: Limits) -> ColumnarBatch:
         raise ArrowError(UNREADABLE) from None
     if batch.num_rows == 0:
         raise ArrowError("batch: holds no event; send at least one")
-    found = ColumnarBatch(plan, batch.columns, batch.num_rows)
+    arrays = batch.columns
+    held = [place for place, array in enumerate(arrays) if array.null_count < batch.num_rows]
+    found = ColumnarBatch(plan, arrays, batch.num_rows, held)
     _check_expansion(found)
     for place, others in plan.rivals:
         values = np.stack([is_valid(found.arrays[other]) for other in others]).any(axis=0)
@@ -161,8 +165,8 @@ def json_form(batch: ColumnarBatch, row: int) -> bytes:
     """The event that a row is, as JSON: what is null is left out, and paths become objects."""
     named = any(column.name == "specversion" for column in batch.plan.columns)
     event: dict[str, Any] = {} if named else {"specversion": "1.0"}
-    for column, array in zip(batch.plan.columns, batch.arrays, strict=True):
-        scalar = array[row]
+    for at in batch.held:
+        column, scalar = batch.plan.columns[at], batch.arrays[at][row]
         value = scalar.value if column.kind == "time" else scalar.as_py()
         if value is None:
             continue

@@ -24,6 +24,7 @@ BoolArray = npt.NDArray[np.bool_]
 _FORBIDDEN: Final = r"[\x00-\x1f\x7f-\x{9f}]"  # FORBIDDEN of the careful path, as RE2 writes it
 _PER_UNIT: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}  # microseconds
 _TEXT = pa.string()
+_DICTIONARY = pa.dictionary(pa.int32(), _TEXT)
 
 
 class Texts(NamedTuple):
@@ -126,40 +127,31 @@ class Gathered:
         return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
     def _texts(self, arrays: dict[int, Any]) -> Texts:
-        """The entries of all dictionaries after each other, and then only the distinct ones of them."""
-        entries, base, end = [pa.nulls(1, _TEXT)], 1, 0  # entry 0 stands for null
-        at = np.empty(self.rows, np.int64)
-        for place, count in enumerate(self.counts.tolist()):
-            array, part = arrays.get(place), at[end : end + count]
-            end += count
-            if array is None:
-                part[:] = 0
-                continue
-            if pa.types.is_dictionary(array.type):
-                entries.append(array.dictionary)
-                _put_indices(array.indices, base, part)
-            else:
-                entries.append(array)
-                part[:] = np.arange(base, base + count)
-            base += len(entries[-1])
-        encoded = pa.concat_arrays(entries).dictionary_encode()
-        return Texts(encoded.dictionary, places_of(encoded)[at])
+        """The dictionaries of all messages made one."""
+        joined = self._joined({place: _dictionary(array) for place, array in arrays.items()}, _DICTIONARY)
+        return Texts(joined.dictionary, places_of(joined))
 
 
-def _put_indices(indices: Any, base: int, into: IntArray) -> None:
-    """The place of each row's entry, from `base` on; 0 for null."""
-    type_ = np.dtype(indices.type.to_pandas_dtype())
-    held = np.frombuffer(indices.buffers()[1], type_, len(indices), indices.offset * type_.itemsize)
-    into[:] = held
-    into += base
-    if indices.null_count:  # where the memory holds anything
-        into *= is_valid(indices)
+def _dictionary(texts: Any) -> Any:
+    """As a dictionary without null entries, which Arrow cannot join, and with an index that holds all entries of a
+    call together: a smaller one would not do for those of several messages."""
+    if not pa.types.is_dictionary(texts.type):
+        return texts.dictionary_encode()
+    if texts.dictionary.null_count:
+        return texts.cast(_TEXT).dictionary_encode()
+    if texts.type.index_type == pa.int32():
+        return texts
+    return pa.DictionaryArray.from_arrays(texts.indices.cast(pa.int32()), texts.dictionary)
 
 
 def places_of(encoded: Any) -> IntArray:
-    """int64[n]: 1 + the index of each row of a dictionary array, 0 for null."""
-    found = np.empty(len(encoded), np.int64)
-    _put_indices(encoded.indices, 1, found)
+    """int64[n]: 1 + the index of each row of a dictionary array with indices of 32 bits, 0 for null."""
+    indices = encoded.indices
+    held = np.frombuffer(indices.buffers()[1], np.int32, len(indices), 4 * indices.offset)
+    found = held.astype(np.int64)
+    found += 1
+    if indices.null_count:  # where the memory may hold anything
+        found *= is_valid(indices)
     return found
 
 
