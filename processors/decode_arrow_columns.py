@@ -139,7 +139,7 @@ def _dictionary(texts: Any) -> Any:
         return texts.dictionary_encode()
     if texts.dictionary.null_count:
         return texts.cast(_TEXT).dictionary_encode()
-    if texts.type.index_type == pa.int32():
+    if texts.type == _DICTIONARY:  # and not one that says it is ordered
         return texts
     return pa.DictionaryArray.from_arrays(texts.indices.cast(pa.int32()), texts.dictionary)
 

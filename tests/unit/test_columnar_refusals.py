@@ -187,6 +187,15 @@ def test_entries_of_a_dictionary_may_be_null_or_unused_or_twice() -> None:
     assert refused.refusals[0].reason.startswith("type: is missing")
 
 
+def test_dictionaries_of_several_messages_become_one_whatever_their_types() -> None:
+    types = [dictionary(index) for index in (pa.int8(), pa.int32(), pa.uint64(), pa.int64())]
+    types += [pa.dictionary(pa.int32(), TEXT, ordered=True), TEXT]
+    found = [seats(120, subject=(type_, [f"{place}-{row}" for row in range(120)])) for place, type_ in enumerate(types)]
+    decoded = decode(*map(message, found), message(seats(1)))
+    said = [decoded.vocabulary.seen[code] for code in decoded.types[KIND["seat"]].subject.tolist()]
+    assert said == [text for columns in found for text in {one[0]: one[2] for one in columns}["subject"]] + ["zone-1"]
+
+
 def test_letters_hold_the_event_as_json() -> None:
     columns = seats(2, id=(TEXT, ["e0", None]), sequencetype=(TEXT, ["tollstream"] * 2), sequence=(pa.int64(), [7, 8]))
     columns += [("data.x.y", pa.decimal128(9, 2), [None, Decimal("1.50")]), ("data.b", pa.bool_(), [None, True])]
