@@ -75,9 +75,8 @@ class _Beside:
 
     def put(self, events: int, say: Callable[[str], None]) -> None:
         """More of the seeded load on the topic."""
-        if events:
-            self._truths.append(load.emit(self._config, events, say, load.SEED + len(self._truths)))
-            self._wanted = expected(self._truths)
+        self._truths.append(load.emit(self._config, events, say, load.SEED + len(self._truths)))
+        self._wanted = expected(self._truths)
 
     def run(self, sides: Collection[Side], say: Callable[[str], None]) -> None:
         for number, side in enumerate(sides):
@@ -150,25 +149,20 @@ def measure(
     peers_python: Path,
     say: Callable[[str], None],
 ) -> Document:
-    """The slow ones over the first `prefix` events, then the others over all. Raises StackError.
+    """The slow ones over the first `prefix` events or fewer, then the others over all. Raises StackError.
 
     `only`: names of `SIDES`, all where empty; the floor always runs.
     """
     chosen = [side for side in SIDES if not only or side.name in only]
     floor = [side for side in SIDES if side.name == FLOOR]
-    prefix = min(prefix, events)
-    slow = [side for side in chosen if side.slow and prefix < events]
-    fast = [side for side in chosen if side not in slow and side.name != FLOOR]
     services = ["kafka", "redis", *(["clickhouse"] if any(side.name == STAGE for side in chosen) else [])]
     broker = f"Apache Kafka {apache_version()}" if kafka == "apache" else "embedded (Tansu)"
-    document = Document(machine(), broker, events, prefix if slow else events)
+    document = Document(machine(), broker, events, min(prefix, events))
     with Stack(directory / "stack", kafka, only=services, say=lambda _: None) as stack:
         beside = _Beside(directory, stack, peers_python, document)
-        if slow:
-            beside.put(prefix, say)
-            beside.run([*floor, *slow, *floor], say)
-        if fast or not slow:
-            beside.put(events - beside.events, say)
-            beside.run([*floor, *fast, *floor], say)
+        for part in sorted({side.events(events, prefix) for side in chosen} or {events}):
+            beside.put(part - beside.events, say)
+            sides = [side for side in chosen if side.events(events, prefix) == part and side.name != FLOOR]
+            beside.run([*floor, *sides, *floor], say)
     document.load_average = os.getloadavg()[0]
     return document

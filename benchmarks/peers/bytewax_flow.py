@@ -1,0 +1,86 @@
+"""Bytewax: its Kafka source, and one stateful step keyed by partition, which holds the ids and the sums."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.connectors.kafka import KafkaSource, KafkaSourceMessage
+from bytewax.dataflow import Dataflow
+from bytewax.operators import StatefulBatchLogic
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.testing import run_main
+
+from benchmarks.peers.job import Job, Taken, Totals, Watch, add, side
+from benchmarks.peers.reading import Reading, read
+
+_BATCH = 5000
+
+
+class _Sums(StatefulBatchLogic[Reading, Totals, Any]):
+    """All of one partition's ids and sums; handed on once, at the end of the log."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._sums: Totals = {}
+
+    def on_batch(self, values: list[Reading]) -> tuple[Iterable[Totals], bool]:
+        for one in values:
+            if one.identity not in self._seen:
+                self._seen.add(one.identity)
+                for meter, dimension, quantity in one.usage:
+                    add(self._sums, (meter, one.subject, dimension, one.hour), quantity)
+        return (), StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[Iterable[Totals], bool]:
+        return (self._sums,), StatefulBatchLogic.DISCARD
+
+    def snapshot(self) -> Any:
+        raise NotImplementedError("recovery is off")
+
+
+class _Gather(StatelessSinkPartition[tuple[str, Totals]]):
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals
+
+    def write_batch(self, items: list[tuple[str, Totals]]) -> None:
+        for _, sums in items:
+            for key, quantity in sums.items():
+                add(self._totals, key, quantity)
+
+
+class _Totals(DynamicSink[tuple[str, Totals]]):
+    def __init__(self) -> None:
+        self.totals: Totals = {}
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Gather:
+        return _Gather(self.totals)
+
+
+def measure(job: Job) -> Taken:
+    """One worker, without a recovery store."""
+    watch, taken, sink = Watch(job), 0, _Totals()
+
+    def read_batch(messages: list[KafkaSourceMessage[bytes, bytes]]) -> list[tuple[str, Reading]]:
+        nonlocal taken
+        if not taken:
+            watch.begin()
+        taken += len(messages)
+        return [
+            (str(message.partition), one)
+            for message in messages
+            if (one := read(message.value, message.timestamp[1])) is not None
+        ]
+
+    tuning = {"statistics.interval.ms": 0, "queued.min.messages": 200_000, "fetch.queue.backoff.ms": 2}
+    source = KafkaSource([job.bootstrap], [job.topic], tail=False, add_config=tuning, batch_size=_BATCH)
+    flow = Dataflow("metering")
+    readings = op.flat_map_batch("read", op.input("events", flow, source), read_batch)
+    sums = op.stateful_batch("sums", readings, lambda resumed: _Sums())
+    op.output("totals", sums, sink)
+    run_main(flow)
+    watch.end()
+    return watch.taken(taken, ("bytewax", "confluent-kafka", "msgspec"), sink.totals)
+
+
+if __name__ == "__main__":
+    side(measure)
