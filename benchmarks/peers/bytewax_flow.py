@@ -16,7 +16,7 @@ from benchmarks.peers.reading import Reading, read
 _BATCH = 5000
 
 
-class _Sums(StatefulBatchLogic[Reading, Totals, Any]):
+class _Sums(StatefulBatchLogic[Reading, Totals, Any]):  # type: ignore[misc]
     """All of one partition's ids and sums; handed on once, at the end of the log."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class _Sums(StatefulBatchLogic[Reading, Totals, Any]):
         raise NotImplementedError("recovery is off")
 
 
-class _Gather(StatelessSinkPartition[tuple[str, Totals]]):
+class _Gather(StatelessSinkPartition[tuple[str, Totals]]):  # type: ignore[misc]
     def __init__(self, totals: Totals) -> None:
         self._totals = totals
 
@@ -48,7 +48,7 @@ class _Gather(StatelessSinkPartition[tuple[str, Totals]]):
                 add(self._totals, key, quantity)
 
 
-class _Totals(DynamicSink[tuple[str, Totals]]):
+class _Kept(DynamicSink[tuple[str, Totals]]):  # type: ignore[misc]
     def __init__(self) -> None:
         self.totals: Totals = {}
 
@@ -58,7 +58,7 @@ class _Totals(DynamicSink[tuple[str, Totals]]):
 
 def measure(job: Job) -> Taken:
     """One worker, without a recovery store."""
-    watch, taken, sink = Watch(job), 0, _Totals()
+    watch, taken, sink = Watch(job), 0, _Kept()
 
     def read_batch(messages: list[KafkaSourceMessage[bytes, bytes]]) -> list[tuple[str, Reading]]:
         nonlocal taken

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import faust
-import msgspec
 
 from benchmarks.peers.job import Job, Taken, Totals, Watch, side
 from benchmarks.peers.reading import Reading, read
@@ -27,7 +26,7 @@ def measure(job: Job) -> Taken:
         sums = app.Table("sums", partitions=job.partitions, key_type=str, value_type=int)
     watch, taken = Watch(job), 0
 
-    @app.agent(topic)
+    @app.agent(topic)  # type: ignore[untyped-decorator]
     async def meter(stream: Any) -> None:
         nonlocal taken
         async for event in stream.events():
@@ -44,7 +43,7 @@ def measure(job: Job) -> Taken:
 
     done = asyncio.Event()
 
-    @app.task
+    @app.task  # type: ignore[untyped-decorator]
     async def finish() -> None:
         await done.wait()
         await app.producer.flush()
@@ -87,6 +86,7 @@ def _app(job: Job) -> Any:
         broker_max_poll_records=_POLL_MESSAGES,
         stream_buffer_maxsize=4 * _POLL_MESSAGES,
         stream_wait_empty=False,
+        producer_linger=0.02,  # without it a change of a table is a request of its own
         producer_max_batch_size=262_144,
         web_enabled=False,
     )

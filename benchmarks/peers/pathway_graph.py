@@ -10,7 +10,6 @@ import pathway as pw
 from benchmarks.peers.job import Job, Taken, Totals, Watch, side
 from benchmarks.peers.reading import read
 
-
 _COMMIT_MS = 500
 _QUIET_S = 3.0  # several commits
 
@@ -32,10 +31,15 @@ def measure(job: Job) -> Taken:
         "queued.min.messages": "200000",
     }
     messages = pw.io.kafka.read(
-        settings, topic=job.topic, format="raw", autogenerate_key=True, with_metadata=True, autocommit_duration_ms=_COMMIT_MS
+        settings,
+        topic=job.topic,
+        format="raw",
+        autogenerate_key=True,
+        with_metadata=True,
+        autocommit_duration_ms=_COMMIT_MS,
     )
 
-    @pw.udf(deterministic=True)
+    @pw.udf(deterministic=True)  # type: ignore[untyped-decorator]
     def read_one(value: bytes, metadata: pw.Json) -> list[tuple[str, str, str, str, int, int]]:
         nonlocal taken
         if not taken:

@@ -22,22 +22,17 @@ def _figures(document: Document) -> Table:
 
 
 def _once_each(document: Document) -> list[Result]:
-    """The floor's runs stand in one row for each length of the topic."""
-    seen: set[tuple[str, int]] = set()
-    found = []
-    for result in document.results:
-        key = result.name, result.events
-        if key not in seen:
-            seen.add(key)
-            found.append(result)
-    return sorted(found, key=lambda one: ("floor", "ours", "peer").index(one.kind))
+    """The floor's runs in one row, then ours, then the others, from the most CPU an event to the least."""
+    sides = [one for one in document.results if one.name != FLOOR]
+    peers = sorted((one for one in sides if one.kind == "peer"), key=lambda one: -one.cpu_us)
+    return [*document.floors[:1], *(one for one in sides if one.kind != "peer"), *peers]
 
 
 def _row(document: Document, result: Result) -> list[str]:
     taken = result.taken
     if taken is None:
         return [result.title, f"{result.events:,}", *[""] * 9, "no figures: see below"]
-    floor_us = document.floor_us(result.events)
+    floor_us = document.floor_us
     cpu_us = floor_us if result.name == FLOOR else result.cpu_us
     reads_only = result.kind == "floor"
     return [
@@ -76,11 +71,7 @@ def _setups(document: Document) -> Table:
 
 def _machine(document: Document) -> Table:
     machine = document.machine
-    floors = {one.events: [] for one in document.results}  # type: dict[int, list[str]]
-    for one in document.results:
-        if one.name == FLOOR:
-            floors[one.events].append(f"{one.cpu_us:.2f}")
-    drift = "; ".join(f"{' and '.join(found)} over {events:,} events" for events, found in floors.items())
+    floors = " and ".join(f"{one.cpu_us:.2f}" for one in document.floors)
     return Table(
         "machine",
         ["", ""],
@@ -88,7 +79,7 @@ def _machine(document: Document) -> Table:
             ["CPU", f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / _MIB / 1024:.1f} GiB"],
             ["kernel, Python", f"Linux {machine.kernel}, CPython {machine.python}"],
             ["commit, time", f"{machine.commit}, {machine.at:%Y-%m-%d %H:%M} UTC"],
-            ["floor before and after, CPU us an event", drift],
+            ["floor before and after, CPU us an event", floors],
             ["load average at the end", f"{document.load_average:.2f}"],
         ],
     )

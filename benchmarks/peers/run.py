@@ -56,10 +56,17 @@ class Document(msgspec.Struct):
     results: list[Result] = []
     load_average: float = 0.0  # of the last minute, at the end
 
-    def floor_us(self, events: int) -> float:
-        """CPU microseconds of the floor over so many events of the topic, the mean of its runs; zero without any."""
-        floors = [one.cpu_us for one in self.results if one.name == FLOOR and one.events == events and one.taken]
-        return sum(floors) / len(floors) if floors else 0.0
+    @property
+    def floors(self) -> list[Result]:
+        """The floor's runs over the most events: over few, starting to fetch is most of it."""
+        ran = [one for one in self.results if one.name == FLOOR and one.taken]
+        most = max((one.events for one in ran), default=0)
+        return [one for one in ran if one.events == most]
+
+    @property
+    def floor_us(self) -> float:
+        """CPU microseconds an event of the floor, the mean of those; zero without any."""
+        return sum(one.cpu_us for one in self.floors) / max(1, len(self.floors))
 
 
 class _Beside:
