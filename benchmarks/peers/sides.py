@@ -72,6 +72,16 @@ SIDES: Final = (
         setup="one worker, batches of 5,000, one stateful step keyed by partition; state in memory, gone after a crash",
     ),
     Side(
+        "bytewax-recovery",
+        "Bytewax, recovery store",
+        "bytewax_flow",
+        "peer",
+        "recovery",
+        package="bytewax",
+        divisor=1,
+        setup="the same keyed by subject, with snapshots of every changed subject's state in SQLite each epoch (10 s)",
+    ),
+    Side(
         "pathway",
         "Pathway, no persistence",
         "pathway_graph",
