@@ -44,6 +44,14 @@ SIDES: Final = (
         "batch, replies parsed by hiredis where it is installed",
     ),
     Side(
+        "plain",
+        "hand-written: a set and a dict",
+        "handwritten",
+        "peer",
+        "memory",
+        setup="the same loop without Redis: ids in a set, sums in a dict, gone after a crash",
+    ),
+    Side(
         "quix",
         "Quix Streams, RocksDB",
         "quix",

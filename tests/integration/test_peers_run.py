@@ -9,12 +9,12 @@ _EVENTS = 2_000
 
 def test_the_hand_written_loop_and_our_fold_agree_with_the_truth_beside_the_floors(tmp_path: Path) -> None:
     none = tmp_path / "no-environment-of-peers"
-    sides = ["decode", "tollstream", "handwritten"]
+    sides = ["decode", "tollstream", "handwritten", "plain"]
     document = measure(tmp_path, _EVENTS, _EVENTS, "embedded", sides, none, lambda _: None)
-    assert [one.name for one in document.results] == ["floor", "decode", "tollstream", "handwritten", "floor"]
-    assert [one.failed for one in document.results] == [""] * 5
+    assert [one.name for one in document.results] == ["floor", "decode", "tollstream", "handwritten", "plain", "floor"]
+    assert [one.failed for one in document.results] == [""] * 6
     assert all(one.taken is not None and one.taken.events == _EVENTS for one in document.results)
-    assert [str(one.answer) for one in document.results if one.answer] == ["equal", "equal"]
+    assert [str(one.answer) for one in document.results if one.answer] == ["equal"] * 3
     assert document.floor_us > 0
 
 
