@@ -93,7 +93,10 @@ class _Beside:
             result = Result(side.name, side.title, side.kind, side.setup, self.events)
             python = self._python_of(side)
             if python is None:
-                result.failed = f"package {side.package} is not installed: `make bench-peers` makes {PEERS_PYTHON}"
+                result.failed = (
+                    f"package {side.package} is not installed: `make bench-peers` installs what requirements/peers.txt "
+                    "has for this Python and platform"
+                )
             else:
                 self._measure(side, python, directory, result)
             self._document.results.append(result)
