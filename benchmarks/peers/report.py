@@ -1,12 +1,19 @@
 """The table of a run, on a terminal and in Markdown."""
 
+from typing import NamedTuple
+
 from benchmarks.peers.run import Document, Result
 from benchmarks.peers.sides import FLOOR, FOLD, STAGE
-from benchmarks.report import Table
 
 BEGIN, END = "<!-- figures: python -m benchmarks.peers --markdown -->", "<!-- end of figures -->"
 _MIB = 1024 * 1024
 _SERVERS = ("broker", "Valkey", "ClickHouse")
+
+
+class Table(NamedTuple):
+    title: str
+    columns: list[str]  # the first holds text, the others numbers
+    rows: list[list[str]]
 
 
 def tables(document: Document) -> list[Table]:
