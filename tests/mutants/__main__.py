@@ -73,9 +73,9 @@ def _run(bench: Bench, reached: Reached, results: Results, found: list[Mutant], 
     for one in todo:
         results.keep(one, bench.run(one, reached, results.last_killer(one)))
         if time.monotonic() - saved > _SAVE_S:
-            results.save(found, all_done=False)
+            results.save(found)
             saved = time.monotonic()
-    results.save(found, all_done=True)
+    results.save(found)
     if todo:
         pace = len(todo) * 60 / (time.monotonic() - start)
         print(f"{todo[0].place.path}: {len(todo)} mutants run, {pace:.0f} a minute", flush=True)

@@ -21,7 +21,7 @@ KEPT = ROOT / ".mutants"
 
 
 class Kept(NamedTuple):
-    """A result, how much time its tests might take, and the content of the test files it rests on."""
+    """A result, how much time its tests might take, and the content of the files it rests on."""
 
     killer: str
     tests: int
@@ -44,15 +44,14 @@ class Results:
 
     def __init__(self, path: str, reached: Reached, tests_s: float) -> None:
         self._file = KEPT / f"{path.removesuffix('.py').replace('/', '.')}.json"
-        self._source, self._reached, self._tests_s = content([ROOT / path]), reached, tests_s
+        self._source, self._reached, self._tests_s = ROOT / path, reached, tests_s
         found = json.loads(self._file.read_text()) if self._file.exists() else {}
-        self._same = found.get("source") == self._source
-        self._kept: dict[str, Kept] = {key: Kept(*kept) for key, kept in found.get("results", {}).items()}
+        self._kept: dict[str, Kept] = {key: Kept(*kept) for key, kept in found.items()}
 
     def of(self, mutant: Mutant) -> Result | None:
         """None where it must run (again)."""
         kept = self._kept.get(mutant.key)
-        if kept is None or not self._same or kept.basis != self._basis(mutant, kept.killer):
+        if kept is None or kept.basis != self._basis(mutant, kept.killer):
             return None
         return None if not kept.killer and kept.tests_s < self._tests_s else Result(kept.killer, kept.tests)
 
@@ -65,18 +64,16 @@ class Results:
         """Note it; `save` makes it last."""
         self._kept[mutant.key] = Kept(*result, self._tests_s, self._basis(mutant, result.killer))
 
-    def save(self, mutants: Iterable[Mutant], all_done: bool) -> None:
-        """Those of `mutants`; others are of an earlier text of the file. `all_done`: what is kept is of this one."""
+    def save(self, mutants: Iterable[Mutant]) -> None:
+        """Those of `mutants`; others are of an earlier text of the file."""
         KEPT.mkdir(exist_ok=True)
-        self._same = self._same or all_done
-        kept = {one.key: self._kept[one.key] for one in mutants if one.key in self._kept}
-        self._file.write_text(json.dumps({"source": self._source if self._same else "", "results": kept}))
+        self._file.write_text(json.dumps({one.key: self._kept[one.key] for one in mutants if one.key in self._kept}))
 
     def _basis(self, mutant: Mutant, killer: str) -> str:
         if killer == TIMED_OUT:
-            return self._source
+            return content([self._source])
         tests = [killer] if test_file(killer).is_file() else self._reached.tests(mutant)
-        return content({test_file(test) for test in tests})
+        return content({self._source, *(test_file(test) for test in tests)})
 
 
 class Reaches:
