@@ -12,6 +12,7 @@ from config.catalogue import BEGIN_MS
 from config.settings import Processing, Settings
 from processors.marks import Begin, KafkaLog, Layout, Mark, Marks, Recorded, WrongLogError
 from processors.meter import Ledger
+from sinks.errors import Retryable
 
 COUNTS = Ledger(consumed=5, accepted=4, late=1)
 
@@ -29,7 +30,9 @@ class World:
 
     def __init__(self, *records: tuple[bytes, bytes | None], count: int = 3, start_at: int | None = None) -> None:
         self.records, self.reads, self.sent = list(records), 0, []
-        self.services = mock.Mock(read_to_end=self._read, partition_count=lambda topic: count)
+        self.away, self.said = False, list[str]()
+        self.services = mock.Mock(read_to_end=self._read, partition_count={"usage.events": count}.__getitem__)
+        self.services.clock = mock.Mock(monotonic=(n / 10_000 for n in range(99)).__next__)
         producer = mock.Mock(send=lambda topic, value, key: self.sent.append((topic, key, msgspec.json.decode(value))))
         settings = Settings(processing=Processing(start_at=start_at))
         self.marks = Marks(settings, "T", producer, self.services)
@@ -37,13 +40,18 @@ class World:
     def _read(self, topic: str) -> list[tuple[bytes, bytes | None]]:
         assert topic == "usage.marks"
         self.reads += 1
+        if self.away:
+            raise Retryable("Kafka is away", 1)
         return self.records
 
     def agree(self, *partitions: int) -> None:
-        self.marks.agree(list(partitions), lambda text: None, lambda: None)
+        self.marks.agree(list(partitions), self.said.append, self._meanwhile)
 
     def of(self, partition: int) -> Mark | None:
-        return self.marks.of(partition, lambda text: None, lambda: None)
+        return self.marks.of(partition, self.said.append, self._meanwhile)
+
+    def _meanwhile(self) -> None:
+        self.away = False
 
 
 def test_the_last_record_of_a_key_holds_and_each_kind_has_its_place() -> None:
@@ -65,6 +73,7 @@ def test_the_last_record_of_a_key_holds_and_each_kind_has_its_place() -> None:
 def test_a_topic_is_known_by_any_kind_of_record() -> None:
     records = [record("A/0", mark(3)), record("B/7/begin", Begin(2, COUNTS, "why")), record("C/partitions", Layout(4))]
     assert Recorded.of(records).topics == {"A", "B", "C"}
+    assert Recorded.of([record("A/x/0", mark(3))]).topics == {"A/x"}
 
 
 def test_a_decision_is_the_mark_until_a_later_mark_and_then_its_beginning() -> None:
@@ -92,6 +101,15 @@ def test_marks_are_read_once_until_they_are_forgotten() -> None:
     assert (world.of(1), world.reads) == (None, 1)
     world.marks.forget()
     assert (world.of(1), world.reads) == (mark(4), 2)
+
+
+def test_while_the_topic_cannot_be_read_it_is_said_and_other_work_goes_on() -> None:
+    for ask in (World.of, World.agree):
+        world = World(record("T/partitions", Layout(4)))
+        world.away = True
+        ask(world, 0)
+        assert (world.said, world.away, world.reads) == (["Kafka is away", ""], False, 2)
+        assert world.services.clock.sleep.called, "on the clock of the services"
 
 
 def test_the_first_to_process_a_topic_writes_down_how_many_partitions_it_has() -> None:

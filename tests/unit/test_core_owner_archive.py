@@ -8,8 +8,10 @@ import pytest
 
 from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Processing, Settings
+from processors.admission import Outcome, Settled
 from processors.checkpoint import Recorder
 from processors.meter import Ledger
+from processors.outputs import WindowRow
 from processors.owner import LogTooShortError, Mark, Owner
 from tests.unit.test_core_owner import CATALOGUE, HOUR_MS, MIDNIGHT_MS, Log, Place, place, through
 
@@ -125,6 +127,7 @@ def test_numbers_that_were_compacted_are_there_for_the_next_owner(
     for at in range(3):
         through(owner, place.log, at, at + 1)
     again = place.begun(3)
+    assert "seq:0" not in place.store.now.chunks, "it never compacted"
     assert again.state.open_digest() == owner.state.open_digest()
     assert again.state.sequences.days.keys() == {DAY}
 
@@ -138,6 +141,20 @@ def test_a_mark_of_the_first_message_is_made_and_none_is_made_twice(place: Place
     assert mark is not None
     assert mark.offset == 1
     assert owner.mark() is None
+
+
+def test_what_an_admission_came_to_leaves_with_its_place_and_its_outcomes(place: Place) -> None:
+    place.log.add("a", 1)
+    owner = place.begun(0)
+    owner.fold(place.log.batch(0))
+    row = WindowRow("days", 1, "z", [], "", MIDNIGHT_MS, "", 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, admission=1)
+    outcome = Outcome("T", 2, 9, 0, 0, 0, "accepted", "")
+    owner.partition = 5
+    owner.state.admissions.pending[0] = Settled([row], [outcome])
+    released = owner.checkpoint()
+    assert released is not None
+    assert [(one.topic, one.partition) for one in released.rows] == [("topic", 5)] * 2
+    assert released.outcomes == [outcome]
 
 
 def test_an_owner_takes_no_letters_of_another_topic(place: Place) -> None:
