@@ -147,7 +147,7 @@ def test_what_an_admission_came_to_leaves_with_its_place_and_its_outcomes(place:
     place.log.add("a", 1)
     owner = place.begun(0)
     owner.fold(place.log.batch(0))
-    row = WindowRow("days", 1, "z", [], "", MIDNIGHT_MS, "", 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, admission=1)
+    row = WindowRow("days", 1, "z", [], "", MIDNIGHT_MS, "", 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, b"", 1)
     outcome = Outcome("T", 2, 9, 0, 0, 0, "accepted", "")
     owner.partition = 5
     owner.state.admissions.pending[0] = Settled([row], [outcome])
