@@ -148,7 +148,7 @@ def test_what_an_admission_came_to_leaves_with_its_place_and_its_outcomes(place:
     owner = place.begun(0)
     owner.fold(place.log.batch(0))
     row = WindowRow("days", 1, "z", [], "", MIDNIGHT_MS, "", 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, b"", 1)
-    outcome = Outcome("T", 2, 9, 0, 0, 0, "accepted", "")
+    outcome = Outcome("T", 2, 9, 0, 0, 0, "accepted", "", 1, 2, 3)
     owner.partition = 5
     owner.state.admissions.pending[0] = Settled([row], [outcome])
     released = owner.checkpoint()

@@ -66,7 +66,7 @@ class World:
 
     def _slot(self, partition: int) -> Any:
         head = self.heads.get(partition)
-        return mock.Mock(peek=lambda: head, claim=lambda generation: head, write=self.written.append)
+        return mock.Mock(peek=lambda: head, claim={3: head}.__getitem__, write=self.written.append)
 
     def mark(self, offset: int, clock_ms: int = NOON_MS) -> Mark:
         self.it.recorded.marks["T/0"] = Mark(offset, clock_ms, COUNTS, "")
@@ -148,7 +148,7 @@ def test_quiet_is_when_the_last_event_of_an_old_partition_before_the_growth_is_l
     world.log.records[1] = []
     assert world.it.quiet_at_ms(1) == NOON_MS + 500 + SKEW_MS + LATE_MS
     world.log.records[0] = []
-    assert world.it.quiet_at_ms(1) == SKEW_MS + LATE_MS
+    assert world.it.quiet_at_ms(1) == world.it.quiet_at_ms(0) == SKEW_MS + LATE_MS
     world.it._catalogue = Catalogue(generation=3)
     assert world.it.quiet_at_ms(1) == SKEW_MS
 
@@ -174,7 +174,8 @@ def test_partitions_that_begin_after_the_old_ones_were_quiet_may_count() -> None
 def test_partitions_that_might_hold_a_retry_are_refused_unless_a_person_is_sure(early: list[tuple[int, int]]) -> None:
     quiet_ms = NOON_MS + SKEW_MS + LATE_MS
     world = grown([(0, NOON_MS)], early)
-    with pytest.raises(RecoveryRefusedError, match=r"partition 1 .* say --sure"):
+    begins = f"begins with a record of {early[0][1]} ms" if early else "is empty"
+    with pytest.raises(RecoveryRefusedError, match=rf"partition 1 {begins}.* say --sure"):
         world.it.agree_to_partitions(quiet_ms, sure=False)
     assert world.sent == []
     assert world.it.agree_to_partitions(quiet_ms, sure=True) == (1, 2)
@@ -202,7 +203,7 @@ def test_a_state_behind_the_log_goes_on_where_the_log_begins(world: World) -> No
     world.heads[0] = head(5)
     world.log.begins = {0: 6}
     gap = world.it.plan_gap(0)
-    assert (gap.partition, gap.first, gap.last) == (0, 5, 5)
+    assert gap == Gap(0, 5, 5, "the log was shortened before these were counted")
     world.log.begins = {0: 5}
     with pytest.raises(RecoveryRefusedError, match="nothing is missing"):
         world.it.plan_gap(0)
@@ -219,8 +220,13 @@ def short(world: World) -> int:
 
 def test_without_a_state_the_gap_ends_where_all_that_was_counted_is_closed(world: World) -> None:
     short(world)
-    gap = world.it.plan_gap(0)
-    assert (gap.first, gap.last) == (10, 13)
+    why = "neither state nor log could tell which events were counted before"
+    assert world.it.plan_gap(0) == Gap(0, 10, 13, why)
+    world.it._catalogue = Catalogue(generation=3)
+    world.log.records[0] = [(8, NOON_MS), (9, 20_001 * DAY_MS - 1), (12, 20_001 * DAY_MS), (14, 20_002 * DAY_MS)]
+    world.log.begins = {0: 1}
+    world.log.records[0].insert(0, (1, 20_000 * DAY_MS - SKEW_MS))
+    assert world.it.plan_gap(0) == Gap(0, 10, 11, why), "nothing is late, so a day is closed when it ends"
 
 
 def test_a_day_that_ends_with_the_clock_and_its_skew_is_not_closed_before_the_next(world: World) -> None:
@@ -244,6 +250,10 @@ def test_what_was_counted_is_told_by_whoever_remembers_most(world: World) -> Non
     short(world)
     world.ledger(11, NOON_MS)
     assert world.it.plan_gap(0).first == 11
+    world.ledger(11, NOON_MS + 8 * DAY_MS)
+    with pytest.raises(RecoveryRefusedError, match=f"{20_009 * DAY_MS + LATE_MS} ms since 1970"):
+        world.it.plan_gap(0)
+    world.ledger(11, NOON_MS)
     world.ledger(9, NOON_MS)
     assert world.it.plan_gap(0).first == 10
     world.it.recorded = Recorded()
@@ -289,13 +299,14 @@ def test_without_a_mark_a_log_from_its_first_message_on_has_all(world: World) ->
     with pytest.raises(RecoveryRefusedError, match="has all that is needed"):
         world.it.plan_gap(0)
     world.log.begins, world.log.records = {0: 1}, {0: [(6, 20_009 * DAY_MS)]}
-    assert world.it.plan_gap(0) == mock.ANY
     assert (world.it.plan_gap(0).first, world.it.plan_gap(0).last) == (4, 5)
 
 
 def accepted(world: World, gap: Gap) -> list[Any]:
     with mock.patch.object(recovery, "ClickHouseSink") as sink:
         world.it.accept_gap(gap)
+    settings = world.it._settings
+    sink.assert_called_once_with(settings.clickhouse, rows_max=settings.limits.sink_rows_max)
     return sink.return_value.insert_dead_letters.call_args.args  # type: ignore[no-any-return]
 
 
@@ -333,3 +344,51 @@ def test_an_accepted_gap_is_what_the_next_owner_begins_with(world: World) -> Non
     _, key, begin = world.sent[-1]
     recorded = Recorded.of([(key, msgspec.json.encode(begin))])
     assert recorded.mark("T", 0) == Mark(20, BEGIN_MS, COUNTS, "", begun=20)
+
+
+# -- with the services
+
+
+def test_all_that_remembers_something_of_the_topic_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, catalogue = Settings(), Catalogue(generation=3)
+    kafka, client = settings.kafka, mock.Mock()
+    rows = [mock.Mock(topic="T", partition=0), mock.Mock(topic="older", partition=0), mock.Mock(topic="T", partition=1)]
+    answers: dict[str, dict[Any, Any]] = {
+        "topic_id": {(kafka, "usage.events"): "T"},
+        "partition_count": {(kafka, "usage.events"): 2},
+        "read_to_end": {(kafka, "usage.marks"): [(b"T/partitions", b'{"partitions":1}')]},
+        "connect": {(settings.redis.url,): mock.Mock(name="redis")},
+        "TopicReader": {(kafka, "usage.events"): mock.Mock(name="log")},
+        "reader": {(settings.clickhouse,): client},
+        "read_ledger": {(client,): mock.Mock(partitions=rows)},
+    }
+
+    for name, found in answers.items():
+        known = {tuple(map(repr, asked)): answer for asked, answer in found.items()}
+        monkeypatch.setattr(recovery, name, lambda *asked, known=known: known[tuple(map(repr, asked))])
+    it = Recovery(settings, catalogue)
+    assert (it.topic, it.partitions, it.recorded.layouts) == ("T", 2, {"T": Layout(1)})
+    assert it._ledgers == {0: rows[0], 1: rows[2]}
+    assert (it._settings, it._catalogue) == (settings, catalogue)
+    client.close.assert_called_once_with()
+    redis, log = it._redis, it._log
+    assert redis is next(iter(answers["connect"].values()))
+    it.close()
+    redis.close.assert_called_once_with()  # type: ignore[attr-defined]
+    log.close.assert_called_once_with()  # type: ignore[attr-defined]
+
+
+def test_a_decision_is_durable_before_it_is_told(world: World) -> None:
+    del world.it._send
+    with mock.patch.object(recovery, "DurableProducer") as producer:
+        producer.return_value.acknowledged.side_effect = [False, False, True]
+        world.it._write({"T/partitions": Layout(2)})
+    producer.assert_called_once_with(world.it._settings.kafka)
+    producer.return_value.send.assert_called_once_with("usage.marks", b'{"partitions":2}', b"T/partitions")
+    assert producer.return_value.acknowledged.call_args_list == [mock.call(1.0)] * 3
+
+
+def test_a_slot_is_of_the_topic_and_the_partition(world: World) -> None:
+    del world.it._slot
+    world.it._redis = mock.Mock()
+    assert world.it._slot(7)._prefix == "tollstream:{T/7}:"
