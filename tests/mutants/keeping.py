@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tests.mutants.core import CORE
 from tests.mutants.making import ROOT, Mutant
-from tests.mutants.trying import TIMED_OUT, Reach, Reached, Result, test_file
+from tests.mutants.trying import TIMED_OUT, Reach, Reached, Result, reached_by, test_file
 
 KEPT = ROOT / ".mutants"
 
@@ -109,7 +109,7 @@ class Reaches:
             for path, at in found.items():
                 for line, tests in at.items():
                     lines.setdefault(path, {}).setdefault(int(line), []).extend(tests)
-        return Reached(lines, seconds)
+        return reached_by(lines, seconds)
 
     def _basis(self, file: Path) -> str:
         core = (ROOT / path for path in self._kept[str(file)][1])

@@ -1,6 +1,7 @@
 """Tries mutants: the tests are collected once, and each mutant gets a fork of that in which its code is exchanged.
 
-A test is run where it runs a line that was changed; those that killed before come first, then the fast ones.
+A test is run where it runs a line that was changed; those that killed before come first, then those that are about few
+files, the fast ones first.
 """
 
 from __future__ import annotations
@@ -38,15 +39,22 @@ Reach = dict[str, dict[int, list[str]]]  # file -> line -> the tests that run it
 
 
 class Reached(NamedTuple):
-    """What the tests run, and for how long: file -> line -> tests; test -> seconds."""
+    """What the tests run, and for how long: file -> line -> tests; test -> seconds, and how many files it runs of."""
 
     lines: Reach
     seconds: dict[str, float]
+    breadth: Counter[str]
 
     def tests(self, mutant: Mutant) -> set[str]:
         """Those that run what it changes."""
         lines = self.lines.get(mutant.place.path, {})
         return {test for line in mutant.reach for test in lines.get(line, ())}
+
+
+def reached_by(lines: Reach, seconds: dict[str, float]) -> Reached:
+    """With the breadth of each test."""
+    breadth = Counter(test for found in lines.values() for test in {test for at in found.values() for test in at})
+    return Reached(lines, seconds, breadth)
 
 
 class Result(NamedTuple):
@@ -105,7 +113,9 @@ class Bench:
         lines, seconds, failed = json.loads(text)
         if failed:
             raise RuntimeError(f"these tests fail without any mutant: {failed}")
-        return Reached({path: {int(line): at for line, at in found.items()} for path, found in lines.items()}, seconds)
+        return reached_by(
+            {path: {int(line): at for line, at in found.items()} for path, found in lines.items()}, seconds
+        )
 
     def _measured(self, items: list[pytest.Item]) -> tuple[Reach, dict[str, float], list[str]]:
         watch = coverage.Coverage(
@@ -132,7 +142,10 @@ class Bench:
         """Fork, exchange, test. `first`: the test that killed it the last time."""
         tests = reached.tests(mutant) & self._items.keys()
         kills = self._kills.setdefault(mutant.place, Counter())
-        order = sorted(tests, key=lambda one: (one != first, -kills[one], reached.seconds[one], one))
+        order = sorted(
+            tests,
+            key=lambda one: (one != first, -kills[one], reached.breadth[one].bit_length(), reached.seconds[one], one),
+        )
         chosen, total_s = list[str](), 0.0
         for test in order:
             total_s += reached.seconds[test]

@@ -88,9 +88,9 @@ def test_a_column_reads_every_usual_form_by_itself() -> None:
     ],
 )
 def test_a_column_leaves_what_is_odd_and_reads_its_neighbours(text: str) -> None:
-    micros, odd = instant_column(pa.array([USUAL, text, USUAL], pa.string()))
-    assert odd.tolist() == [False, True, False]
-    assert micros.tolist() == [USUAL_US, 0, USUAL_US]
+    micros, odd = instant_column(pa.array([USUAL, text, USUAL, text], pa.string()))
+    assert odd.tolist() == [False, True, False, True]
+    assert micros.tolist() == [USUAL_US, 0, USUAL_US, 0]
 
 
 def test_a_column_without_one_usual_text_is_odd_throughout() -> None:
