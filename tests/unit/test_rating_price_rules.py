@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from rating.kernels import OneNumberIsNotEnoughError
 from rating.prices import Matrix, explain, meters_of, needs_totals, price_amount, read_price
 
 UNIT: dict[str, Any] = {"model": "per_unit", "unit_amount": 2}
@@ -144,3 +145,22 @@ def test_inner_prices_of_inner_prices_are_named_after_them() -> None:
     assert (recurring.price.id, recurring.price.meter) == ("seats", "quantity")
     assert price_amount(recurring, Decimal(99)) == 4
     assert [step.amount for step in explain(recurring, Decimal(99))] == [4]
+
+
+@pytest.mark.parametrize("when", [7, ["eu"], {"zone": 7}, {"zone": None}])
+def test_a_cell_that_is_not_shaped_as_it_should_be_is_refused_and_no_crash(when: Any) -> None:
+    (fault,) = faults(matrix({"when": when, "price": UNIT}))
+    assert fault.startswith("Expected `")
+
+
+def test_a_cell_may_hold_what_has_no_meter() -> None:
+    seats = {"model": "recurring", "quantity": 2, "price": UNIT}
+    price: Any = read_price(matrix({"when": EU, "price": seats}))
+    assert (price.cell[0].price.id, price.cell[0].price.meter) == ("m/eu", None)
+
+
+def test_a_matrix_says_its_name_where_the_dimensions_are_not_known() -> None:
+    price = read_price(matrix(EU))
+    assert price_amount(price, Decimal(0)) == 0
+    with pytest.raises(OneNumberIsNotEnoughError, match="price 'm' is a matrix"):
+        price_amount(price, Decimal(1))
