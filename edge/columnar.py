@@ -1,4 +1,4 @@
-"""Events as columns: many of one partition in one Arrow IPC stream, a third of the bytes of their JSON.
+"""Events as columns: many of one partition in one Arrow IPC stream, in 0.4 of the bytes of their JSON.
 
 The form is that of docs/columnar.md. A line goes into columns only where they say exactly what it says; what they can't
 say (arrays, empty objects, numbers of more than 38 digits..) goes as it stands. Nothing is judged here.
