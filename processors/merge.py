@@ -113,7 +113,7 @@ class Merged:
         self._places: list[_Held] = []
         self._each = bytearray()  # by place: rows are looked at one by one, as sums do not tell all that is asked
         self._place_of: dict[tuple[bytes, bytes], int] = {}  # by origin and account
-        self._same: dict[tuple[str, MeterKey], int] = {}
+        self._same: dict[tuple[str, MeterKey], int] = {}  # by account and meter version: all partitions of events
 
     def _codes_of(self, texts: list[bytes]) -> NDArray[np.int64]:
         """int64[n]: a small integer for each text. UnknownMeterError."""
@@ -139,9 +139,7 @@ class Merged:
         meter = self._meters.get((name, version))
         if meter is None:
             raise UnknownMeterError(f"meter {name} version {version} is of a newer catalogue than ours")
-        place = self._same.setdefault(
-            (payer, (name, version)), len(self._places)
-        )  # whatever partition of events it is of
+        place = self._same.setdefault((payer, (name, version)), len(self._places))
         if place == len(self._places):
             days = self.days.setdefault((payer, meter.id), MeterDays(payer, meter.id))
             closer = self.series is not None and self.series.takes(payer, meter.id)
