@@ -20,7 +20,7 @@ import xxhash
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from processors.decode_split import form_of
+from processors.decode_split import is_many
 from processors.events import INVALID, Decoded
 from processors.identity import HOUR_US, Digests, DigestSet
 from processors.outputs import table_blocks
@@ -163,7 +163,7 @@ def fold(state: PartitionState, record: AdmissionRecord, offset: int, timestamp_
     """
     events, n = record.events, len(record.events)
     known = np.array([one.known for one in events], np.bool_)
-    arrays = np.array([bool(one.raw) and form_of(one.raw)[1] for one in events], np.bool_) & ~known
+    arrays = np.array([is_many(one.raw) for one in events], np.bool_) & ~known
     values = [b"" if skip else one.raw for one, skip in zip(events, (known | arrays).tolist(), strict=True)]
     decoded = state.decoder.decode(values, np.full(n, timestamp_ms, np.int64))
     takes = [
