@@ -65,7 +65,7 @@ fuzz: $(READY) ## the decoder and the checkpoint loader: INPUTS mutated inputs f
 	@touch $@
 
 mutants: .venv-mutants/.ready ## changes to the core that no test notices: SAMPLE of them (0: all), FILES="rating/money.py"
-	.venv-mutants/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS) $(addprefix --file ,$(FILES))
+	.venv-mutants/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) $(addprefix --file ,$(FILES))
 
 # The peers want other versions of what we have, and bring a hundred packages: an environment of their own, 1.7 GB.
 .venv-peers/.ready: requirements/peers.txt $(READY)
