@@ -50,29 +50,7 @@ def measure(job: Job) -> Taken:
             return []
         return [(one.identity, meter, one.subject, dim, one.hour, quantity) for meter, dim, quantity in one.usage]
 
-    usage = messages.select(usage=read_one(pw.this.data, pw.this._metadata)).flatten(pw.this.usage)
-    columns = usage.select(
-        identity=pw.this.usage.get(0),
-        meter=pw.this.usage.get(1),
-        subject=pw.this.usage.get(2),
-        dimension=pw.this.usage.get(3),
-        hour=pw.this.usage.get(4),
-        quantity=pw.this.usage.get(5),
-    )
-    once = columns.groupby(pw.this.identity, pw.this.meter).reduce(
-        pw.this.meter,
-        subject=pw.reducers.any(pw.this.subject),
-        dimension=pw.reducers.any(pw.this.dimension),
-        hour=pw.reducers.any(pw.this.hour),
-        quantity=pw.reducers.any(pw.this.quantity),
-    )
-    by_hour = once.groupby(pw.this.meter, pw.this.subject, pw.this.dimension, pw.this.hour).reduce(
-        pw.this.meter,
-        pw.this.subject,
-        pw.this.dimension,
-        pw.this.hour,
-        quantity=pw.reducers.sum(pw.this.quantity),
-    )
+    by_hour = _by_hour(messages.select(usage=read_one(pw.this.data, pw.this._metadata)))
 
     def keep(key: Any, row: dict[str, Any], time: int, is_addition: bool) -> None:
         if is_addition:
@@ -89,6 +67,33 @@ def measure(job: Job) -> Taken:
     while not settled_at or monotonic() < settled_at + _QUIET_S:
         sleep(0.1)
     return watch.taken(taken, ("pathway", "msgspec"), totals)
+
+
+def _by_hour(lists: Any) -> Any:
+    """From a list of what each event adds to: the first of each id and meter, summed by what it is about."""
+    usage = lists.flatten(pw.this.usage)
+    columns = usage.select(
+        identity=pw.this.usage.get(0),
+        meter=pw.this.usage.get(1),
+        subject=pw.this.usage.get(2),
+        dimension=pw.this.usage.get(3),
+        hour=pw.this.usage.get(4),
+        quantity=pw.this.usage.get(5),
+    )
+    once = columns.groupby(pw.this.identity, pw.this.meter).reduce(
+        pw.this.meter,
+        subject=pw.reducers.any(pw.this.subject),
+        dimension=pw.reducers.any(pw.this.dimension),
+        hour=pw.reducers.any(pw.this.hour),
+        quantity=pw.reducers.any(pw.this.quantity),
+    )
+    return once.groupby(pw.this.meter, pw.this.subject, pw.this.dimension, pw.this.hour).reduce(
+        pw.this.meter,
+        pw.this.subject,
+        pw.this.dimension,
+        pw.this.hour,
+        quantity=pw.reducers.sum(pw.this.quantity),
+    )
 
 
 if __name__ == "__main__":
