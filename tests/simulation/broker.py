@@ -24,7 +24,8 @@ class Partition:
         self.consumed = 0  # behind the last record that anybody was given
 
     def append(self, key: bytes | None, value: bytes | None, timestamp_ms: int = 0, offset: int = -1) -> None:
-        """`offset` only where there is a gap before it."""
+        """`offset` where the sender's log says it; never one that is taken, or the recount would be of another log."""
+        assert offset < 0 or offset >= self.end, f"offset {offset} is below the log's end {self.end}"
         offset = max(offset, self.end)
         self.records.append(Record(offset, timestamp_ms, key, value))
         self.end = offset + 1
@@ -65,11 +66,12 @@ class Broker:
     def __init__(self, rng: random.Random, counts: dict[str, int], *, trusted: bool) -> None:
         self.rng, self.trusted = rng, trusted
         self.topics = {name: Topic(f"T-{name}", count) for name, count in counts.items()}
+        self.now_ms: Callable[[], int] = lambda: 0  # its clock, which stamps what is appended
         self.taken: Callable[[str, int, Record], None] = lambda topic, partition, record: None  # told of each append
 
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         log = self.topics[topic].partitions[partition]
-        log.append(key, value)
+        log.append(key, value, self.now_ms())
         self.taken(topic, partition, log.records[-1])
 
     def make_anew(self, topic: str) -> None:

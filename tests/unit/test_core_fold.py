@@ -16,14 +16,20 @@ from processors.events import Decoder
 from processors.instants import END_US
 from processors.limits import refused_by
 from processors.meter import Batch, Letter, PartitionState
-from processors.outputs import WindowRow, unpublished_rows
+from processors.outputs import unpublished_rows
+from processors.window_rows import WindowRow
 from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 from tests.simulation.oracle import Message, Oracle
 from tests.simulation.slots import FakeSlot, SlotStore
 from tests.simulation.verdict import row_faults
 
 SEED = st.integers(0, 10**6)
-LIMITS = st.builds(Limits, unique_max=st.sampled_from([1, 3, 1_000]), dimension_sets_max=st.sampled_from([1, 2, 1_000]))
+LIMITS = st.builds(
+    Limits,
+    unique_max=st.sampled_from([1, 3, 1_000]),
+    dimension_sets_max=st.sampled_from([1, 2, 1_000]),
+    vocabulary_texts_max=st.sampled_from([1, 4, 1_000]),  # I7: a new vocabulary changes no verdict and no total
+)
 runs = settings(max_examples=40, deadline=None)
 
 
