@@ -6,7 +6,7 @@ import time
 import pytest
 
 from benchmarks.fresh import fresh
-from benchmarks.pipeline import steady
+from benchmarks.live import steady
 from benchmarks.processes import machine_busy_s, peak_resident_bytes, resident_bytes, use
 
 _NO_PROCESS = 2**22 + 1  # above the highest that Linux gives
