@@ -1,7 +1,7 @@
 """`python -m benchmarks.compare REF`: each step of the two stages in this tree beside another one.
 
-Both trees run `python -m benchmarks steps` of their own, in turn, so that both see the same minutes of the machine; only
-the names of the steps must be the same, not what is behind them.
+Both trees run `python -m benchmarks steps` of their own, in turn, so that both see the same minutes of the machine;
+only the names of the steps must be the same, not what is behind them.
 """
 
 import os

@@ -95,8 +95,7 @@ def measure(
     found: list[Latency] = []
     with Running(ground.stack, config, workers) as running:
         for number, (rate, why) in enumerate(sorted(wanted)):
-            needs_s = 2 * seconds + _PATIENCE_S
-            if budget.affords(f"latency at {rate:,.0f} events/s", needs_s):
+            if budget.affords(f"latency at {rate:,.0f} events/s", seconds + 2 * _GETTING_READY_S):
                 say(f"latency: {rate:,.0f} events/s for {seconds:.0f} s")
                 found.append(_one(running, f"{number:02d}", rate, why, seconds, form))
     ground.forget(config)

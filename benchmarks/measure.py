@@ -19,7 +19,6 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "short": ("pipeline", "latency", "state"),
     "full": ("pipeline", "latency", "state", "history", "steps", "sweeps", "memory", "sequences"),
 }
-_LIVE = {"pipeline", "latency", "sweeps"}
 
 
 class Sizes(msgspec.Struct, frozen=True):
@@ -42,9 +41,9 @@ class Sizes(msgspec.Struct, frozen=True):
         """`quick` is about what runs inside one process alone."""
         full = size == "full"
         return cls(
-            events=events or (2_000_000 if full else 500_000),
-            sweep_events=400_000 if full else 100_000,
-            latency_s=20.0 if full else 8.0,
+            events=events or (2_000_000 if full else 300_000),
+            sweep_events=300_000 if full else 100_000,
+            latency_s=20.0 if full else 6.0,
             rates=(rate,) if full else (),
             identities=goals.IDENTITIES // (1 if full else 10),
             partials=goals.PARTIALS // (1 if full else 10),
@@ -68,41 +67,55 @@ def measure(
     """Fill the document, part by part. Raises StackError where the services do not start."""
     asked, budget = document.asked, Budget(document.asked.budget_minutes)
     asked.left_out = budget.left_out
-    if _LIVE & {*asked.parts}:
-        broker: Kafka = "apache" if asked.broker == "apache" else "embedded"
-        asked.broker = f"Apache Kafka {version()}" if broker == "apache" else "embedded"
-        with Ground(directory / "stack", broker, asked.settings) as ground:
-            if "pipeline" in asked.parts:
+    parts = {*asked.parts}
+    if parts & {"pipeline", "latency"}:
+        with _ground(document, directory / "stack") as ground:
+            if "pipeline" in parts:
                 document.pipelines = pipeline.measure(
                     *(ground, directory, asked.forms, sizes.events, asked.workers, budget, say),
                     kernel=kernel,
                     profile=profile,
                 )
-            if "latency" in asked.parts:
+            if "latency" in parts:
                 document.latency = latency.measure(
                     *(ground, _ceiling(document), sizes.rates, sizes.latency_s, asked.forms[0], asked.workers),
                     *(budget, say),
                 )
-            if "sweeps" in asked.parts:
-                document.sweeps = sweeps.measure(ground, directory, sizes.sweep_events, asked.workers, budget, say)
-    _inside(document, sizes, directory, budget, say)
+    _state(document, sizes, directory, budget, say)
+    if "sweeps" in parts:
+        with _ground(document, directory / "sweeps") as ground:
+            document.sweeps = sweeps.measure(ground, directory, sizes.sweep_events, asked.workers, budget, say)
+    _details(document, sizes, directory, budget, say)
 
 
-def _inside(document: Document, sizes: Sizes, directory: Path, budget: Budget, say: Callable[[str], None]) -> None:
-    """What needs no broker."""
-    for part in document.asked.parts:
-        if part == "state" and budget.affords("state", 10 + sizes.identities * 10e-6):
-            document.open_state = open_state.measure(directory / "state", sizes.identities, sizes.partials, say)
-        elif part == "history":
-            document.history = history.histories(sizes.ids, budget, say)
-            document.keys = history.keys(sizes.keys, budget, say)
-        elif part == "memory" and budget.affords("memory", 10 + sizes.memory * 60e-6):
-            document.memory = memory.measure(directory / "memory", sizes.memory, say)
-        elif part == "steps" and budget.affords("steps", 5 + sizes.steps * 30e-6):
-            say(f"steps of {sizes.steps:,} events")
-            document.steps = fresh(steps.measure, sizes.steps)
-        elif part == "sequences" and budget.affords("sequences", 10 + sizes.numbers * 4e-6):
-            document.sequences = sequences.measure(directory / "sequences", sizes.numbers, say)
+def _ground(document: Document, directory: Path) -> Ground:
+    asked = document.asked
+    kafka: Kafka = "embedded" if asked.broker == "embedded" else "apache"
+    if kafka == "apache":
+        asked.broker = f"Apache Kafka {version()}"
+    return Ground(directory, kafka, asked.settings)
+
+
+def _state(document: Document, sizes: Sizes, directory: Path, budget: Budget, say: Callable[[str], None]) -> None:
+    """What needs no broker, and has a goal."""
+    parts = {*document.asked.parts}
+    if "state" in parts and budget.affords("state", 10 + sizes.identities * 10e-6):
+        document.open_state = open_state.measure(directory / "state", sizes.identities, sizes.partials, say)
+    if "history" in parts:
+        document.history = history.histories(sizes.ids, budget, say)
+        document.keys = history.keys(sizes.keys, budget, say)
+
+
+def _details(document: Document, sizes: Sizes, directory: Path, budget: Budget, say: Callable[[str], None]) -> None:
+    """What explains the rest."""
+    parts = {*document.asked.parts}
+    if "steps" in parts and budget.affords("steps", 5 + sizes.steps * 30e-6):
+        say(f"steps of {sizes.steps:,} events")
+        document.steps = fresh(steps.measure, sizes.steps)
+    if "memory" in parts and budget.affords("memory", 10 + sizes.memory * 60e-6):
+        document.memory = memory.measure(directory / "memory", sizes.memory, say)
+    if "sequences" in parts and budget.affords("sequences", 10 + sizes.numbers * 4e-6):
+        document.sequences = sequences.measure(directory / "sequences", sizes.numbers, say)
 
 
 def _ceiling(document: Document) -> float:

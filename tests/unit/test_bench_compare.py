@@ -9,7 +9,7 @@ def test_ratios_are_those_of_pairs_and_keep_their_spread() -> None:
     there = [{"fold": 2.0, "all": 2.0}, {"fold": 4.0, "all": 4.0}, {"fold": 3.0, "all": 3.0}]
     here = [{"fold": 1.0, "all": 1.0}, {"fold": 4.0, "all": 4.0}, {"fold": 2.4, "all": 2.4}]
     fold, _ = ratios(there, here)
-    assert (fold.there_us, fold.here_us, fold.middle) == (3.0, 2.4, 0.8)
+    assert (fold.there_us, fold.here_us, fold.middle) == pytest.approx((3.0, 2.4, 0.8))
     assert fold.ratios == pytest.approx([0.5, 1.0, 0.8])
 
 
