@@ -24,7 +24,7 @@ _ROOT = Path(__file__).parent.parent
 _PAIRS_MIN = 2
 _CALLGRIND = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
 _COLLECTED = "Collected :"
-_COUNTED = 20_000  # events: callgrind makes all of it some fifty times slower
+_COUNTED = 2_000, 12_000  # events: the difference leaves out imports, and callgrind makes it all fifty times slower
 _WITHOUT = "valgrind is not installed, or can't run this Python"
 
 app = App(name="benchmarks.compare", help="Each step of the two stages in this tree beside another one.")
@@ -68,7 +68,7 @@ def run(
     quick
         A third of the events.
     instructions
-        Also count instructions of one short run of each, with callgrind: minutes, but hardly any noise.
+        Also count instructions with callgrind: some minutes, but hardly any noise.
     out
         Also write the result there, as JSON.
     """
@@ -85,7 +85,7 @@ def run(
         return 1
     show(found, base, pairs, console)
     for name, count in counts.items():
-        console.print(f"{name}: {count:,} instructions" if count else f"{name}: no instruction counts: {_WITHOUT}")
+        console.print(f"{name}: {count:,.0f} instructions an event" if count else f"{name}: none counted: {_WITHOUT}")
     if not instructions:
         console.print("CPU is user and system time; --instructions counts with callgrind where it is installed")
     if out is not None:
@@ -157,7 +157,7 @@ def _steps(tree: Path, *, quick: bool) -> Costs:
 
 
 def _environment(tree: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(tree)}
+    return {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
 
 
 def costs(document: Mapping[str, Any]) -> Costs:
@@ -169,15 +169,18 @@ def costs(document: Mapping[str, Any]) -> Costs:
     return found | {"all": sum(found.values())}
 
 
-def _instructions(tree: Path) -> int | None:
-    """Of one short run of the steps with all that it starts: made events and imports are in it."""
+def _instructions(tree: Path) -> float | None:
+    """An event, of all steps and the making of the events; None where they can't be counted."""
     if shutil.which(_CALLGRIND[0]) is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="steps-") as out:
-        script = f"from benchmarks.steps import measure; measure({_COUNTED})"
-        command = [*_CALLGRIND, sys.executable, "-c", script]
-        done = subprocess.run(command, cwd=out, env=_environment(tree), capture_output=True, text=True, check=False)
-    return collected(done.stderr) if done.returncode == 0 else None
+    counts = []
+    for events in _COUNTED:
+        with tempfile.TemporaryDirectory(prefix="steps-") as out:
+            command = [*_CALLGRIND, sys.executable, "-c", f"from benchmarks.steps import measure; measure({events})"]
+            done = subprocess.run(command, cwd=out, env=_environment(tree), capture_output=True, text=True, check=False)
+        counts.append(collected(done.stderr) if done.returncode == 0 else None)
+    fewer, more = counts
+    return None if fewer is None or more is None else (more - fewer) / (_COUNTED[1] - _COUNTED[0])
 
 
 def collected(told: str) -> int | None:

@@ -80,13 +80,13 @@ def kernel_settings(*, on: bool) -> dict[str, str]:
     return {}
 
 
-def make(path: Path, events: int, subjects: int = 5000) -> Lines:
+def make(path: Path, events: int, subjects: int = 5000, seed: int = SEED) -> Lines:
     """Write seeded traffic of the last six hours to a file, in a process of its own."""
-    return Lines(path, events, fresh(_make, path, events, subjects))
+    return Lines(path, events, fresh(_make, path, events, subjects, seed))
 
 
-def _make(path: Path, events: int, subjects: int) -> dict[str, Any]:
-    shape = Shape(seed=SEED, events=events, base_time=datetime.now(UTC), subjects=subjects)
+def _make(path: Path, events: int, subjects: int, seed: int) -> dict[str, Any]:
+    shape = Shape(seed=seed, events=events, base_time=datetime.now(UTC), subjects=subjects)
     return write(Traffic(shape), path)
 
 
@@ -103,11 +103,11 @@ def _send(bootstrap: str, topic: str, path: Path, batch: int, format: Format) ->
         return Sent(report.lines, report.messages, time.process_time() - cpu_s, time.monotonic() - wall_s)
 
 
-def emit(config: Config, events: int, say: Callable[[str], None]) -> dict[str, Any]:
+def emit(config: Config, events: int, say: Callable[[str], None], seed: int = SEED) -> dict[str, Any]:
     """Put single-event JSON messages on the events topic, all acknowledged; the truth about them."""
     say(f"emitting {events:,} events")
     with TemporaryDirectory(prefix=f"load-{os.getpid()}-") as directory:
-        lines = make(Path(directory) / "events.ndjson", events)
+        lines = make(Path(directory) / "events.ndjson", events, seed=seed)
         send(config, lines)
         return lines.truth
 

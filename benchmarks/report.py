@@ -20,16 +20,15 @@ from benchmarks.tables import (
     sweep_table,
 )
 
-BEGIN, END = "<!-- figures: python -m benchmarks --markdown -->", "<!-- end of figures -->"
+FIGURES = "<!-- figures: python -m benchmarks --markdown -->", "<!-- end of figures -->"
+GOALS = "<!-- goals: python -m benchmarks --markdown -->", "<!-- end of goals -->"
 _IMAGES = "img"  # beside the page
 
 
 def tables(document: Document) -> Iterator[Table]:
-    """Every table of a document."""
+    """Every table of a document but that of the goals."""
     yield machine_table(document.machine)
     yield _asked(document.asked)
-    if document.pipelines:
-        yield goals_table(document)
     yield from short_tables(document)
     yield from profile_tables(document.pipelines)
 
@@ -83,23 +82,29 @@ def show(document: Document, console: Console) -> None:
 
 
 def markdown(document: Document) -> str:
-    """Every table as Markdown."""
-    parts = []
-    for table in tables(document):
-        marks = ["---" if number == 0 or not name else "---:" for number, name in enumerate(table.columns)]
-        lines = [table.columns, marks, *table.rows]
-        parts.append(f"### {table.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    """Every table but that of the goals as Markdown, and the pictures."""
     pictures = [f"![{title}]({_IMAGES}/{name}.svg)" for name, title, _ in plots.plots(document)]
-    return "\n\n".join([*parts, *pictures])
+    return "\n\n".join([*(f"### {table.title}\n\n{_rows(table)}" for table in tables(document)), *pictures])
+
+
+def _rows(table: Table) -> str:
+    marks = ["---" if number == 0 or not name else "---:" for number, name in enumerate(table.columns)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [table.columns, marks, *table.rows])
 
 
 def write_into(path: Path, document: Document) -> None:
-    """Put tables and plots between the two marks of a Markdown file. ValueError where the marks are not there."""
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} lacks the lines {BEGIN} and {END}, which the figures go between")
-    path.write_text(f"{before}{BEGIN}\n\n{markdown(document)}\n\n{END}{after}")
+    """Put goals, tables and plots between the marks of a Markdown file, the plots as files beside it.
+
+    ValueError where the marks are not there.
+    """
+    text = path.read_text()
+    for marks, new in ((GOALS, _rows(goals_table(document))), (FIGURES, markdown(document))):
+        before, begin, rest = text.partition(marks[0])
+        _, end, after = rest.partition(marks[1])
+        if not begin or not end:
+            raise ValueError(f"{path} lacks the lines {' and '.join(marks)}, which figures go between")
+        text = f"{before}{begin}\n\n{new}\n\n{end}{after}"
+    path.write_text(text)
     for name, _, svg in plots.plots(document):
         target = path.parent / _IMAGES / f"{name}.svg"
         target.parent.mkdir(exist_ok=True)

@@ -19,7 +19,7 @@ from benchmarks.machine import Machine, machine
 from benchmarks.observed import Part, Spent
 from benchmarks.open_state import Filled, OpenState, Restart
 from benchmarks.pipeline import Pipeline
-from benchmarks.report import BEGIN, END, markdown, write_into
+from benchmarks.report import FIGURES, GOALS, markdown, write_into
 from benchmarks.steps import measure
 from benchmarks.sweeps import Point, Sweeps
 
@@ -137,16 +137,17 @@ def test_a_document_survives_its_file() -> None:
 
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text(f"before\n{GOALS[0]}\nx{GOALS[1]}\n{FIGURES[0]}\nold\n{FIGURES[1]}\nafter\n")
     write_into(page, Document(_MACHINE, _ASKED))
     text = page.read_text()
-    assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n")
+    assert text.startswith(f"before\n{GOALS[0]}\n") and text.endswith(f"{FIGURES[1]}\nafter\n")
     assert "old" not in text and "a CPU" in text
+    assert text.index("600,000 events/s a core") < text.index(FIGURES[0])
 
 
 def test_plots_are_written_beside_the_page_that_shows_them(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"{BEGIN}\n{END}\n")
+    page.write_text("\n".join((*GOALS, *FIGURES)))
     points = [Point(1, 100.0, 90.0, 5.0, 6.0, 10), Point(2, 180.0, 150.0, 5.1, 6.2, 10)]
     write_into(page, Document(_MACHINE, _ASKED, sweeps=Sweeps(100, points, [], [], [])))
     assert [one.name for one in (tmp_path / "img").iterdir()] == ["bench-workers.svg"]
