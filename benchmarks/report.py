@@ -79,6 +79,8 @@ def show(document: Document, console: Console) -> None:
         for row in table.rows:
             rich.add_row(*row)
         console.print(rich)
+    if document.asked.left_out:
+        console.print(f"left out for want of time: {', '.join(document.asked.left_out)}")
 
 
 def markdown(document: Document) -> str:
