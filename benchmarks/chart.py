@@ -14,18 +14,19 @@ _COLOURS = 3  # lines of one panel, at most
 _TICKS = 6
 _NICE = (1, 2, 2.5, 5, 10)
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-# The page's scheme decides, also where the picture is an <img>; nothing is drawn behind it.
-_STYLE = """<style>
-:root { --ink: #1f2328; --soft: #59636e; --grid: #d1d9e0; --s0: #0969da; --s1: #bc4c00; --s2: #1a7f37; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #f0f6fc; --soft: #9198a1; --grid: #3d444d; --s0: #4493f8; --s1: #f0883e; --s2: #3fb950; }
-}
-text { font: 12px system-ui, sans-serif; fill: var(--soft); }
-.title { font-size: 14px; font-weight: 600; fill: var(--ink); }
-.value { font-size: 11px; fill: var(--ink); }
-.grid { stroke: var(--grid); }
+_STYLE = """text { font: 12px system-ui, sans-serif; }
+.title { font-size: 14px; font-weight: 600; }
+.value { font-size: 11px; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
 """
+# Text, softer text, the grid, and the lines.
+_LIGHT = "#1f2328", "#59636e", "#d1d9e0", ("#0969da", "#bc4c00", "#1a7f37")
+_DARK = "#f0f6fc", "#9198a1", "#3d444d", ("#4493f8", "#f0883e", "#3fb950")
+
+
+def _scheme(ink: str, soft: str, grid: str, lines: Sequence[str]) -> str:
+    strokes = "".join(f".s{n} {{ stroke: {one}; }} .d{n} {{ fill: {one}; }}\n" for n, one in enumerate(lines))
+    return f"text {{ fill: {soft}; }} .title, .value {{ fill: {ink}; }} .grid {{ stroke: {grid}; }}\n{strokes}"
 
 
 class Line(NamedTuple):
@@ -48,12 +49,13 @@ def picture(panels: Sequence[Panel]) -> str:
     if any(len(panel.lines) > _COLOURS for panel in panels):
         raise ValueError(f"a panel may have {_COLOURS} lines")
     width = _WIDTH * len(panels)
-    strokes = "".join(f".s{n} {{ stroke: var(--s{n}); }} .d{n} {{ fill: var(--s{n}); }}\n" for n in range(_COLOURS))
+    # The page's scheme decides, also where the picture is an <img>; nothing is drawn behind it.
+    style = f"{_STYLE}{_scheme(*_LIGHT)}@media (prefers-color-scheme: dark) {{\n{_scheme(*_DARK)}}}\n"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {_HEIGHT}" width="{width}" height="{_HEIGHT}">'
     )
     drawn = (f'<g transform="translate({n * _WIDTH} 0)">\n{"".join(_panel(one))}</g>\n' for n, one in enumerate(panels))
-    return f"{head}\n{_STYLE}{strokes}</style>\n{''.join(drawn)}</svg>\n"
+    return f"{head}\n<style>\n{style}</style>\n{''.join(drawn)}</svg>\n"
 
 
 def short(value: float) -> str:

@@ -41,9 +41,9 @@ class Sizes(msgspec.Struct, frozen=True):
         """`quick` is about what runs inside one process alone."""
         full = size == "full"
         return cls(
-            events=events or (2_000_000 if full else 300_000),
-            sweep_events=300_000 if full else 100_000,
-            latency_s=20.0 if full else 6.0,
+            events=events or (1_500_000 if full else 300_000),
+            sweep_events=250_000 if full else 100_000,
+            latency_s=15.0 if full else 6.0,
             rates=(rate,) if full else (),
             identities=goals.IDENTITIES // (1 if full else 10),
             partials=goals.PARTIALS // (1 if full else 10),
@@ -97,21 +97,21 @@ def _ground(document: Document, directory: Path) -> Ground:
 
 
 def _state(document: Document, sizes: Sizes, directory: Path, budget: Budget, say: Callable[[str], None]) -> None:
-    """What needs no broker, and has a goal."""
+    """What needs no broker: what has a goal, and the steps."""
     parts = {*document.asked.parts}
     if "state" in parts and budget.affords("state", 10 + sizes.identities * 10e-6):
         document.open_state = open_state.measure(directory / "state", sizes.identities, sizes.partials, say)
     if "history" in parts:
         document.history = history.histories(sizes.ids, budget, say)
         document.keys = history.keys(sizes.keys, budget, say)
+    if "steps" in parts and budget.affords("steps", 5 + sizes.steps * 30e-6):
+        say(f"steps of {sizes.steps:,} events")
+        document.steps = fresh(steps.measure, sizes.steps)
 
 
 def _details(document: Document, sizes: Sizes, directory: Path, budget: Budget, say: Callable[[str], None]) -> None:
     """What explains the rest."""
     parts = {*document.asked.parts}
-    if "steps" in parts and budget.affords("steps", 5 + sizes.steps * 30e-6):
-        say(f"steps of {sizes.steps:,} events")
-        document.steps = fresh(steps.measure, sizes.steps)
     if "memory" in parts and budget.affords("memory", 10 + sizes.memory * 60e-6):
         document.memory = memory.measure(directory / "memory", sizes.memory, say)
     if "sequences" in parts and budget.affords("sequences", 10 + sizes.numbers * 4e-6):
