@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from benchmarks import beside
 from benchmarks.document import Asked, Document
 from benchmarks.load import FORMS
 from benchmarks.machine import machine
@@ -21,6 +22,7 @@ from stack.running import Kafka
 _HERE = Path(__file__).parent
 _DOCS = _HERE.parent / "docs" / "benchmarks.md"
 
+_PEERS = "peers.json"  # of `python -m benchmarks.peers`
 _SHORT_MINUTES = 3.0
 _WIDTH_MIN = 130  # of a terminal: a column for each stage of each form
 
@@ -81,7 +83,9 @@ def run(
         if not last.exists():
             print(f"there is no {last}: run `python -m benchmarks` first", file=sys.stderr)
             return 2
-        write_into(_DOCS, msgspec.json.decode(last.read_bytes(), type=Document))
+        document = msgspec.json.decode(last.read_bytes(), type=Document)
+        document.peers = beside.read(out / _PEERS) or document.peers
+        write_into(_DOCS, document)
         return 0
     sizes = Sizes.of(size, quick=quick, events=events, rate=rate)
     if unknown := [one for one in form if one not in FORMS]:
@@ -107,6 +111,7 @@ def run(
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
+    document.peers = beside.read(out / _PEERS)
     asked.took_s = time.monotonic() - began_s
     shown = Console()
     show(document, Console(width=max(shown.width, _WIDTH_MIN)))

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from benchmarks.beside import Peers
 from benchmarks.history import Point
 from benchmarks.latency import Latency
 from benchmarks.machine import Machine
@@ -42,3 +43,4 @@ class Document(msgspec.Struct):
     memory: Memory | None = None
     steps: Steps | None = None
     sequences: Dedupe | None = None
+    peers: Peers | None = None  # of the last run beside others

@@ -38,6 +38,7 @@ _METER = (
     Stage("meter stage, columnar batches, pure", "columnar", False, None, 2_500_000),
 )
 _WHOLE = (("json", 400_000), ("json-500", 1_000_000), ("columnar", 2_000_000))
+_PEERS = (("faust", "Faust", 40), ("quix", "Quix Streams", 12), ("handwritten", "the hand-written loop", 8))
 IDENTITIES, PARTIALS = 10_000_000, 1_000_000
 RATE = 100_000.0  # events a second
 
@@ -50,6 +51,10 @@ def goals(document: Document) -> Iterator[Goal]:
         found = [one for one in document.pipelines if one.form == form]
         best = max((one.run("whole").steady_events_s for one in found), default=None)
         yield _at_least(f"whole pipeline, {form}", "events/s", least, best)
+    for name, title, times in _PEERS:
+        ratio = document.peers.ratios.get(name) if document.peers else None
+        goal = f"{times}x less CPU an event"
+        yield Goal(f"meter stage beside {title}", goal, f"{ratio:.1f}x" if ratio else _NOTHING, _met(ratio, times))
     yield from _open_state(document)
     yield _latency(document.latency)
     yield _grows("history, 1 to 100 million ids: decode and fold", [one.event_us for one in document.history])
@@ -77,11 +82,13 @@ def _grows(what: str, costs: Sequence[float]) -> Goal:
     return Goal(what, f"under {_GROWS}x", f"{ratio:.2f}x", ratio < _GROWS)
 
 
+def _met(found: float | None, least: float) -> bool | None:
+    return None if found is None else found >= least
+
+
 def _at_least(what: str, unit: str, least: float, found: float | None) -> Goal:
     wanted = f"{least:,.0f} {unit}"
-    if found is None:
-        return Goal(what, wanted, _NOTHING, None)
-    return Goal(what, wanted, f"{found:,.0f}", found >= least)
+    return Goal(what, wanted, _NOTHING if found is None else f"{found:,.0f}", _met(found, least))
 
 
 def _meter(pipelines: Sequence[Pipeline], stage: Stage) -> Iterator[Goal]:

@@ -38,7 +38,7 @@ class Run(msgspec.Struct):
     whole_events_s: float  # all events over the time from the start of the workers
     start_s: float  # until the first message was taken: processes, imports, groups
     work_s: float  # from the first message taken until all is acknowledged
-    tail_s: float  # the part of it after the last message was taken
+    tail_s: float  # the part of it after the last message was taken; 0 if a late joiner took some again after it
     taken: int  # messages of events, with those folded again because their partition moved
     rows: int  # messages of `usage.windows`
     restarts: int
@@ -149,7 +149,7 @@ def _result(part: Part, events: int, workers: int, tally: supervise.Tally, watch
         whole_events_s=events / (watch.done_at_s - watch.begun_at_s),
         start_s=first_s - watch.begun_at_s,
         work_s=work_s,
-        tail_s=watch.done_at_s - last_s,
+        tail_s=max(0.0, watch.done_at_s - last_s),
         taken=sum(report.meter.taken for report in busy),
         rows=sum(report.rate.taken for report in busy),
         restarts=tally.restarts,

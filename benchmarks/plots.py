@@ -9,7 +9,7 @@ from benchmarks.history import Point as HistoryPoint
 from benchmarks.latency import Latency
 from benchmarks.sweeps import Point
 
-_SWEEPS = (
+SWEEPS = (
     ("workers", "worker processes"),
     ("partitions", "partitions of the events topic"),
     ("keys", "subjects"),
@@ -19,7 +19,7 @@ _SWEEPS = (
 
 def plots(document: Document) -> Iterator[tuple[str, str, str]]:
     """What was measured at two values or more."""
-    for name, title in _SWEEPS:
+    for name, title in SWEEPS:
         points = getattr(document.sweeps, name, [])
         if len(points) > 1:
             yield f"bench-{name}", f"The whole pipeline against {title}", _sweep(title, points)

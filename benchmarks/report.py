@@ -45,9 +45,9 @@ def short_tables(document: Document) -> Iterator[Table]:
         if there:
             yield history_table(name, there)
     if document.sweeps:
-        for name in ("workers", "partitions", "keys", "batch"):
+        for name, title in plots.SWEEPS:
             if points := getattr(document.sweeps, name):
-                yield sweep_table(name, points, document.sweeps.events)
+                yield sweep_table(title, points, document.sweeps.events)
     if document.memory:
         yield tables_inside.memory_table(document.memory)
     if document.steps:

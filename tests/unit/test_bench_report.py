@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from benchmarks import beside
 from benchmarks.document import Asked, Document
 from benchmarks.floor import Floor
 from benchmarks.fresh import fresh
@@ -128,6 +129,20 @@ def test_state_of_a_smaller_size_says_nothing_about_the_goals_for_ten_million() 
     large = OpenState(Filled(10**7, 10**6, 1, 2, 3 * 2**20, 165_000_000, 18), small.restart)
     assert _met(Document(_MACHINE, _ASKED, open_state=small))["ids in Redis, at 10 million"][1] is None
     assert _met(Document(_MACHINE, _ASKED, open_state=large))["ids in Redis, at 10 million"] == ("16.50", True)
+
+
+def test_the_goals_beside_others_are_read_from_their_own_run(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    assert beside.read(path) is None
+    runs = [("tollstream-stage", 2.0), ("faust", 90.0), ("quix", 20.0)]
+    results = [{"name": name, "more": 1, "taken": {"events": 1000, "cpu_s": cpu_s}} for name, cpu_s in runs]
+    path.write_bytes(
+        msgspec.json.encode({"machine": {"commit": "abc"}, "results": [*results, {"name": "handwritten"}]})
+    )
+    found = _met(Document(_MACHINE, _ASKED, peers=beside.read(path)))
+    assert found["meter stage beside Faust"] == ("45.0x", True)
+    assert found["meter stage beside Quix Streams"] == ("10.0x", False)
+    assert found["meter stage beside the hand-written loop"] == ("not measured", None)
 
 
 def test_a_document_survives_its_file() -> None:
