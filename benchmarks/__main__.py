@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks import beside
 from benchmarks.document import Asked, Document
-from benchmarks.load import FORMS
+from benchmarks.load import FORMS, kernel_settings
 from benchmarks.machine import machine
 from benchmarks.measure import PARTS, Part, Sizes, measure
 from benchmarks.report import show, write_into
@@ -93,6 +93,11 @@ def run(
         return 2
     if min(sizes.events, workers, rate) < 1:
         print("events, workers and rate must be at least 1", file=sys.stderr)
+        return 2
+    try:
+        kernel_settings(on=kernel)
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
     asked = Asked(
         parts=list(parts or PARTS[size]),

@@ -49,7 +49,7 @@ def goals(document: Document) -> Iterator[Goal]:
         yield from _meter(document.pipelines, stage)
     for form, least in _WHOLE:
         found = [one for one in document.pipelines if one.form == form]
-        best = max((one.run("whole").steady_events_s for one in found), default=None)
+        best = max((one.run("whole").best_events_s for one in found), default=None)
         yield _at_least(f"whole pipeline, {form}", "events/s", least, best)
     for name, title, times in _PEERS:
         ratio = document.peers.ratios.get(name) if document.peers else None

@@ -18,6 +18,7 @@ from processors import supervise
 from stack.running import Stack
 
 _STEADY = 0.1, 0.9  # of the messages: before and after that, workers join, wait and leave
+_STEPS_MIN = 10  # of all workers together: a few large ones say nothing about what lies between them
 NAMES = {"kafka": "broker", "redis": "Valkey", "clickhouse": "ClickHouse"}
 WORKERS = "worker"  # what their processes' names begin with
 
@@ -34,7 +35,7 @@ class Run(msgspec.Struct):
     part: Part
     events: int
     workers: int
-    steady_events_s: float  # events a second while the middle 80% of the messages were taken
+    steady_events_s: float  # events a second while the middle 80% of the messages were taken; 0: too few steps
     whole_events_s: float  # all events over the time from the start of the workers
     start_s: float  # until the first message was taken: processes, imports, groups
     work_s: float  # from the first message taken until all is acknowledged
@@ -53,6 +54,11 @@ class Run(msgspec.Struct):
     def events_s(self) -> float:
         """Events a second from the first message taken until all is acknowledged."""
         return self.events / self.work_s
+
+    @property
+    def best_events_s(self) -> float:
+        """While it kept running, or where it was too short to tell, from end to end."""
+        return self.steady_events_s or self.events_s
 
     @property
     def workers_us(self) -> float:
@@ -164,7 +170,7 @@ def _result(part: Part, events: int, workers: int, tally: supervise.Tally, watch
 def steady(progress: Iterable[list[tuple[float, int]]]) -> float:
     """Messages a second of all workers together while the middle 80% were taken.
 
-    `progress`: for each worker (time in seconds, messages so far), ascending. Zero for too few to tell.
+    `progress`: for each worker (time in seconds, messages so far), ascending. Zero for fewer steps than can tell.
     """
     steps: list[tuple[float, int]] = []
     for one in progress:
@@ -172,6 +178,8 @@ def steady(progress: Iterable[list[tuple[float, int]]]) -> float:
         for at_s, so_far in one:
             steps.append((at_s, so_far - before))
             before = so_far
+    if len(steps) < _STEPS_MIN:
+        return 0.0
     total = sum(count for _, count in steps)
     ends: list[tuple[float, int]] = []
     so_far = 0

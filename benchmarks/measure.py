@@ -128,4 +128,4 @@ def _ceiling(document: Document) -> float:
         return 0.0
     first = document.pipelines[0]
     run = first.run("whole")
-    return run.steady_events_s * run.all_us / (run.all_us + first.send_us)
+    return run.best_events_s * run.all_us / (run.all_us + first.send_us)

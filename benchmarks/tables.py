@@ -49,7 +49,7 @@ def stages_table(pipelines: Sequence[Pipeline]) -> Table:
         return lambda one, run: number(one) if run.part == "whole" else None
 
     rows = [
-        row("events/s, the middle 80%", lambda _, run: run.steady_events_s, 0),
+        row("events/s, the middle 80%", lambda _, run: run.steady_events_s or None, 0),
         row("events/s, first taken to all acknowledged", lambda _, run: run.events_s, 0),
         row("events/s a core of workers", lambda _, run: run.core_events_s, 0),
         row("CPU us an event: workers", lambda _, run: run.workers_us),
