@@ -113,11 +113,12 @@ def _open_state(document: Document) -> Iterator[Goal]:
         for what, goal in names:
             yield Goal(what, goal, _NOTHING, None)
         return
-    each, peak = one.filled.redis_identity_bytes / one.filled.identities, one.filled.peak_bytes
-    seconds = one.restart.total_s
+    each, seconds = one.filled.redis_identity_bytes / one.filled.identities, one.restart.total_s
+    peaks = one.filled.peak_bytes, one.restart.peak_bytes
     yield Goal(*names[0], f"{each:.2f}", each <= 17)
-    yield Goal(*names[1], f"{peak / MIB:,.0f} MiB at the highest", peak < 1024 * MIB)
-    yield Goal(*names[2], f"{seconds:.1f} s", seconds < 5)
+    told = f"{peaks[0] / MIB:,.0f} MiB at the highest, {peaks[1] / MIB:,.0f} in a restart"
+    yield Goal(*names[1], told, max(peaks) < 1024 * MIB)
+    yield Goal(*names[2], f"{seconds:.1f} s ({one.restart.cpu_s:.1f} of CPU)", seconds < 5)
 
 
 def _latency(found: Sequence[Latency]) -> Goal:

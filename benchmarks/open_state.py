@@ -40,6 +40,7 @@ class Restart(msgspec.Struct):
     read_s: float  # from Redis
     rebuild_s: float  # indexes, and rows of partials
     fold_s: float  # the first batch
+    cpu_s: float  # of the process and all of it: what is left of the total on a machine that others use, too
     peak_bytes: int
 
     @property
@@ -110,6 +111,7 @@ def _restart(url: str, started_s: float) -> Restart:
         read_s=read_s[1] - read_s[0],
         rebuild_s=loaded_s - read_s[1],
         fold_s=time.monotonic() - loaded_s,
+        cpu_s=time.process_time(),
         peak_bytes=peak_resident_bytes(os.getpid()),
     )
 

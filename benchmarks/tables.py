@@ -143,6 +143,7 @@ def open_state_table(one: OpenState) -> Table:
         ("indexes and rows", restart.rebuild_s),
         ("first batch of 20,000 folded", restart.fold_s),
         ("processing again after", restart.total_s),
+        ("CPU of it", restart.cpu_s),
     )
     rows = [
         [

@@ -125,7 +125,7 @@ def test_growth_is_that_of_the_worst_point_over_the_first() -> None:
 
 
 def test_state_of_a_smaller_size_says_nothing_about_the_goals_for_ten_million() -> None:
-    small = OpenState(Filled(10**6, 10**5, 1, 2, 3, 17, 18), Restart(1.0, 0.1, 0.2, 0.3, 0.4, 5))
+    small = OpenState(Filled(10**6, 10**5, 1, 2, 3, 17, 18), Restart(1.0, 0.1, 0.2, 0.3, 0.4, 1.5, 5))
     large = OpenState(Filled(10**7, 10**6, 1, 2, 3 * 2**20, 165_000_000, 18), small.restart)
     assert _met(Document(_MACHINE, _ASKED, open_state=small))["ids in Redis, at 10 million"][1] is None
     assert _met(Document(_MACHINE, _ASKED, open_state=large))["ids in Redis, at 10 million"] == ("16.50", True)
