@@ -141,13 +141,12 @@ class Running:
 def _one(running: Running, name: str, rate: float, why: str, seconds: float, form: str) -> Latency:
     kafka = running.config.settings.kafka
     emitters = max(1, round(rate / _EMITTERS_EVENTS_S + 0.5))
-    events = max(1, round(rate * seconds / emitters))
     probes = round(_PROBES_S * seconds)
-    begin_s = time.monotonic() + _GETTING_READY_S + events * _MADE_S * emitters
+    begin_s = time.monotonic() + _GETTING_READY_S + rate * seconds * _MADE_S
     where = kafka.bootstrap, kafka.events_topic
     with ProcessPoolExecutor(emitters + 1, mp_context=multiprocessing.get_context("spawn")) as pool:
         load = [
-            pool.submit(offer, *where, form, int(name) * 100 + number + 2, events, rate / emitters, begin_s)
+            pool.submit(offer, *where, form, int(name) * 100 + number + 2, seconds, rate / emitters, begin_s)
             for number in range(emitters)
         ]
         sending = pool.submit(probe, *where, name, probes, _PROBES_S, begin_s)
