@@ -95,7 +95,7 @@ def _meter(pipelines: Sequence[Pipeline], stage: Stage) -> Iterator[Goal]:
     found = next((one for one in pipelines if (one.form, one.kernel) == (stage.form, stage.kernel)), None)
     run = found.run("meter") if found else None
     if stage.floors is not None:
-        ratio = run.workers_us / found.floor_us if run and found else None
+        ratio = run.going_us / found.floor_us if run and found else None
         measured = _NOTHING if ratio is None else f"{ratio:.1f}"
         met = None if ratio is None else ratio <= stage.floors
         yield Goal(f"{stage.what}: CPU", f"{stage.floors} floors", measured, met)

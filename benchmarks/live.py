@@ -36,6 +36,7 @@ class Run(msgspec.Struct):
     events: int
     workers: int
     steady_events_s: float  # events a second while the middle 80% of the messages were taken; 0: too few steps
+    steady_us: float  # CPU microseconds an event of all workers, each over the middle 80% of its own; 0: too few steps
     whole_events_s: float  # all events over the time from the start of the workers
     start_s: float  # until the first message was taken: processes, imports, groups
     work_s: float  # from the first message taken until all is acknowledged
@@ -71,9 +72,14 @@ class Run(msgspec.Struct):
         return sum(one.cpu_s for one in self.processes) / self.events * 1e6
 
     @property
+    def going_us(self) -> float:
+        """As `workers_us`, while it kept running; where it was too short to tell, from end to end."""
+        return self.steady_us or self.workers_us
+
+    @property
     def core_events_s(self) -> float:
         """Events a second that a core of workers comes to."""
-        return 1e6 / self.workers_us if self.workers_us else 0.0
+        return 1e6 / self.going_us
 
 
 class _Watch:
@@ -152,6 +158,7 @@ def _result(part: Part, events: int, workers: int, tally: supervise.Tally, watch
         events=events,
         workers=workers,
         steady_events_s=steady(report.progress for report in busy) * events / messages,
+        steady_us=steady_us(report.progress for report in busy) * messages / events,
         whole_events_s=events / (watch.done_at_s - watch.begun_at_s),
         start_s=first_s - watch.begun_at_s,
         work_s=work_s,
@@ -167,15 +174,16 @@ def _result(part: Part, events: int, workers: int, tally: supervise.Tally, watch
     )
 
 
-def steady(progress: Iterable[list[tuple[float, int]]]) -> float:
+def steady(progress: Iterable[list[tuple[float, int, float]]]) -> float:
     """Messages a second of all workers together while the middle 80% were taken.
 
-    `progress`: for each worker (time in seconds, messages so far), ascending. Zero for fewer steps than can tell.
+    `progress`: for each worker (time in seconds, messages and CPU seconds so far), ascending. Zero for fewer steps than
+    can tell.
     """
     steps: list[tuple[float, int]] = []
     for one in progress:
         before = 0
-        for at_s, so_far in one:
+        for at_s, so_far, _ in one:
             steps.append((at_s, so_far - before))
             before = so_far
     if len(steps) < _STEPS_MIN:
@@ -190,6 +198,21 @@ def steady(progress: Iterable[list[tuple[float, int]]]) -> float:
     with suppress(IndexError, ZeroDivisionError):
         return (ends[1][1] - ends[0][1]) / (ends[1][0] - ends[0][0])
     return 0.0
+
+
+def steady_us(progress: Iterable[list[tuple[float, int, float]]]) -> float:
+    """CPU microseconds a message of all workers, each over the middle 80% of its own. Zero as for `steady`.
+
+    What a worker spends once is not in it: its first insert, the last acknowledgements, imports on first use.
+    """
+    cpu_s, messages = 0.0, 0
+    for one in progress:
+        if len(one) < _STEPS_MIN / 2:
+            return 0.0
+        begin, end = (next(step for step in one if step[1] >= share * one[-1][1]) for share in _STEADY)
+        cpu_s += end[2] - begin[2]
+        messages += end[1] - begin[1]
+    return cpu_s / messages * 1e6 if messages else 0.0
 
 
 def _together(spent: Iterable[Spent]) -> Spent:

@@ -46,7 +46,7 @@ class Report(msgspec.Struct):
     rate: Spent
     first_at_s: float = 0.0  # begin of the step that took the first message; 0: it never took one
     first_cpu_s: float = 0.0  # CPU time that the process had used by then: start-up, imports, joining the group
-    progress: list[tuple[float, int]] = []  # time, messages taken so far
+    progress: list[tuple[float, int, float]] = []  # time, messages taken so far, CPU time of the process by then
     peak_bytes: int = 0
 
 
@@ -124,7 +124,7 @@ def _timed(
             spent.steps += 1
             spent.taken += taken
             if taken and leading:
-                report.progress.append((now_s, spent.taken))
+                report.progress.append((now_s, spent.taken, time.process_time()))
         return taken
 
     return run

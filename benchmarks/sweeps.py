@@ -63,7 +63,7 @@ class _Runs:
         load.send(config, lines, batch=changed.get("batch"))
         done = live(self._ground.stack, config, lines.events, "whole", changed.get("workers", self._workers))
         self._ground.forget(config)
-        points.append(Point(value, done.best_events_s, done.events_s, done.workers_us, done.all_us, done.rows))
+        points.append(Point(value, done.best_events_s, done.events_s, done.going_us, done.all_us, done.rows))
         self._takes_s = time.monotonic() - began_s
 
 

@@ -52,12 +52,13 @@ def stages_table(pipelines: Sequence[Pipeline]) -> Table:
         row("events/s, the middle 80%", lambda _, run: run.steady_events_s or None, 0),
         row("events/s, first taken to all acknowledged", lambda _, run: run.events_s, 0),
         row("events/s a core of workers", lambda _, run: run.core_events_s, 0),
-        row("CPU us an event: workers", lambda _, run: run.workers_us),
+        row("CPU us an event: workers, the middle 80%", lambda _, run: run.steady_us or None),
+        row("workers, from the first message to the end", lambda _, run: run.workers_us),
         *(row(name, lambda one, run, name=name: _cpu_us(run, name)) for name in _SERVICES),  # type: ignore[misc]
         row("everything", lambda _, run: run.all_us),
         row("beside it, before: load", whole(lambda one: one.send_us)),
         row("floor: consume() and count, this form", lambda one, _: one.floor_us),
-        row("workers, over the floor of single messages", lambda _, run: run.workers_us / floor_us, 1),
+        row("workers, over the floor of single messages", lambda _, run: run.going_us / floor_us, 1),
         row("everything, over that floor", lambda _, run: run.all_us / floor_us, 1),
         row("peak MiB: the largest worker", lambda _, run: _peak(run, WORKERS), 0),
         *(row(name, lambda _, run, name=name: _peak(run, name), 0) for name in _SERVICES[:3]),  # type: ignore[misc]

@@ -34,6 +34,7 @@ def _run(part: Part, worker_s: float = 0.010) -> Run:
         events=1000,
         workers=2,
         steady_events_s=500.0,
+        steady_us=0.0,
         whole_events_s=100.0,
         start_s=5.0,
         work_s=4.0,
@@ -74,7 +75,7 @@ def _met(document: Document) -> dict[str, tuple[str, bool | None]]:
 
 def test_cost_is_given_an_event_and_as_a_ratio_to_the_floor() -> None:
     text = markdown(Document(_MACHINE, _ASKED, [_pipeline([])]))
-    assert "| CPU us an event: workers | 10.00 | 10.00 |" in text
+    assert "| workers, from the first message to the end | 10.00 | 10.00 |" in text
     assert "| everything | 12.00 | 12.00 |" in text
     assert "| floor: consume() and count, this form | 0.50 | 0.50 |" in text
     assert "| workers, over the floor of single messages | 20.0 | 20.0 |" in text
