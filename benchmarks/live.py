@@ -19,6 +19,7 @@ from stack.running import Stack
 
 _STEADY = 0.1, 0.9  # of the messages: before and after that, workers join, wait and leave
 _STEPS_MIN = 10  # of all workers together: a few large ones say nothing about what lies between them
+_OWN_STEPS_MIN = 3  # of one worker: its cost needs no more than an end of a step to begin at, and another one
 NAMES = {"kafka": "broker", "redis": "Valkey", "clickhouse": "ClickHouse"}
 WORKERS = "worker"  # what their processes' names begin with
 
@@ -207,7 +208,7 @@ def steady_us(progress: Iterable[list[tuple[float, int, float]]]) -> float:
     """
     cpu_s, messages = 0.0, 0
     for one in progress:
-        if len(one) < _STEPS_MIN / 2:
+        if len(one) < _OWN_STEPS_MIN:
             return 0.0
         begin, end = (next(step for step in one if step[1] >= share * one[-1][1]) for share in _STEADY)
         cpu_s += end[2] - begin[2]
