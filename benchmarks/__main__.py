@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks import beside
 from benchmarks.document import Asked, Document
-from benchmarks.load import FORMS, kernel_settings
+from benchmarks.load import FORMS, kernel_built
 from benchmarks.machine import machine
 from benchmarks.measure import PARTS, Part, Sizes, measure
 from benchmarks.report import show, write_into
@@ -36,7 +36,7 @@ def run(
     size: Literal["short", "full"] = "short",
     kafka: Kafka | None = None,
     form: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    kernel: bool = False,
+    kernel: bool | None = None,
     events: int | None = None,
     workers: int = 2,
     rate: float = 100_000,
@@ -57,10 +57,10 @@ def run(
     kafka
         The broker: embedded for `short`, and Apache Kafka for `full`, if not said.
     form
-        How events are put into messages: json, json-500, msgpack-500. For `full` all of them if not said, else the
-        first.
+        How events are put into messages: json, json-500, msgpack-500, columnar. For `full` all of them if not said,
+        else the first.
     kernel
-        Also with the compiled kernel, where it is built.
+        Also with the compiled kernel. For `full` where it is built, if not said.
     events
         Events of the pipeline.
     workers
@@ -94,11 +94,10 @@ def run(
     if min(sizes.events, workers, rate) < 1:
         print("events, workers and rate must be at least 1", file=sys.stderr)
         return 2
-    try:
-        kernel_settings(on=kernel)
-    except ValueError as error:
-        print(error, file=sys.stderr)
+    if kernel and not kernel_built():
+        print("the kernel is not built: `make kernel` builds it", file=sys.stderr)
         return 2
+    with_kernel = kernel_built() and size == "full" if kernel is None else kernel
     asked = Asked(
         parts=list(parts or PARTS[size]),
         forms=list(form or (FORMS if size == "full" else ("json",))),
@@ -112,7 +111,7 @@ def run(
     began_s = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as name, console.status("") as status:
-            measure(document, sizes, Path(name), status.update, kernel=kernel, profile=profile)
+            measure(document, sizes, Path(name), status.update, kernel=with_kernel, profile=profile)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
