@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,7 @@ from stack.running import Kafka
 _HERE = Path(__file__).parent
 _DOCS = _HERE.parent / "docs" / "benchmarks.md"
 
+_LAST = "last.json"
 _PEERS = "peers.json"  # of `python -m benchmarks.peers`
 _SHORT_MINUTES = 3.0
 _WIDTH_MIN = 130  # of a terminal: a column for each stage of each form
@@ -78,24 +80,11 @@ def run(
     out
         Where the documents go.
     """
-    last = out / "last.json"
     if markdown:
-        if not last.exists():
-            print(f"there is no {last}: run `python -m benchmarks` first", file=sys.stderr)
-            return 2
-        document = msgspec.json.decode(last.read_bytes(), type=Document)
-        document.peers = beside.read(out / _PEERS) or document.peers
-        write_into(_DOCS, document)
-        return 0
+        return _into_docs(out)
     sizes = Sizes.of(size, quick=quick, events=events, rate=rate)
-    if unknown := [one for one in form if one not in FORMS]:
-        print(f"there is no form {', '.join(unknown)}: choose from {', '.join(FORMS)}", file=sys.stderr)
-        return 2
-    if min(sizes.events, workers, rate) < 1:
-        print("events, workers and rate must be at least 1", file=sys.stderr)
-        return 2
-    if kernel and not kernel_built():
-        print("the kernel is not built: `make kernel` builds it", file=sys.stderr)
+    if faults := [*_faults(form, min(sizes.events, workers, rate), kernel=bool(kernel))]:
+        print(*faults, sep="\n", file=sys.stderr)
         return 2
     with_kernel = kernel_built() and size == "full" if kernel is None else kernel
     asked = Asked(
@@ -115,16 +104,41 @@ def run(
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
+    finally:  # what was measured before anything failed is worth keeping
+        asked.took_s = time.monotonic() - began_s
+        _keep(document, out, console)
+    return 0
+
+
+def _keep(document: Document, out: Path, console: Console) -> None:
     document.peers = beside.read(out / _PEERS)
-    asked.took_s = time.monotonic() - began_s
-    shown = Console()
-    show(document, Console(width=max(shown.width, _WIDTH_MIN)))
+    show(document, Console(width=max(Console().width, _WIDTH_MIN)))
     text = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
     out.mkdir(parents=True, exist_ok=True)
-    for path in (last, out / f"{document.machine.at:%Y%m%dT%H%M%SZ}.json"):
+    for path in (out / _LAST, out / f"{document.machine.at:%Y%m%dT%H%M%SZ}.json"):
         path.write_bytes(text)
-    console.print(f"written to {last}")
+    console.print(f"written to {out / _LAST}")
+
+
+def _into_docs(out: Path) -> int:
+    last = out / _LAST
+    if not last.exists():
+        print(f"there is no {last}: run `python -m benchmarks` first", file=sys.stderr)
+        return 2
+    document = msgspec.json.decode(last.read_bytes(), type=Document)
+    document.peers = beside.read(out / _PEERS) or document.peers
+    write_into(_DOCS, document)
     return 0
+
+
+def _faults(form: tuple[str, ...], least: float, *, kernel: bool) -> Iterator[str]:
+    """All that is wrong with what was asked for."""
+    if unknown := [one for one in form if one not in FORMS]:
+        yield f"there is no form {', '.join(unknown)}: choose from {', '.join(FORMS)}"
+    if least < 1:
+        yield "events, workers and rate must be at least 1"
+    if kernel and not kernel_built():
+        yield "the kernel is not built: `make kernel` builds it"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 import msgspec
@@ -87,19 +87,17 @@ def measure(
     workers: int,
     budget: Budget,
     say: Callable[[str], None],
-) -> list[Latency]:
+) -> Iterator[Latency]:
     """One run of the workers through all the rates, ascending: shares of the ceiling, and those asked for."""
     wanted = [(share * ceiling_events_s, f"{share:.0%} of the ceiling") for share in SHARES if ceiling_events_s]
     wanted += [(rate, "asked for") for rate in rates]
     config = ground.fresh()
-    found: list[Latency] = []
     with Running(ground.stack, config, workers) as running:
         for number, (rate, why) in enumerate(sorted(wanted)):
             if budget.affords(f"latency at {rate:,.0f} events/s", seconds + 2 * _GETTING_READY_S):
                 say(f"latency: {rate:,.0f} events/s for {seconds:.0f} s")
-                found.append(_one(running, f"{number:02d}", rate, why, seconds, form))
+                yield _one(running, f"{number:02d}", rate, why, seconds, form)
     ground.forget(config)
-    return found
 
 
 class Running:

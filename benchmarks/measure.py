@@ -71,20 +71,23 @@ def measure(
     if parts & {"pipeline", "latency"}:
         with _ground(document, directory / "stack") as ground:
             if "pipeline" in parts:
-                document.pipelines = pipeline.measure(
+                found = pipeline.measure(
                     *(ground, directory, asked.forms, sizes.events, asked.workers, budget, say),
                     kernel=kernel,
                     profile=profile,
                 )
+                document.pipelines.extend(found)
             if "latency" in parts:
-                document.latency = latency.measure(
+                rates = latency.measure(
                     *(ground, _ceiling(document), sizes.rates, sizes.latency_s, asked.forms[0], asked.workers),
                     *(budget, say),
                 )
+                document.latency.extend(rates)
     _state(document, sizes, directory, budget, say)
     if "sweeps" in parts:
         with _ground(document, directory / "sweeps") as ground:
-            document.sweeps = sweeps.measure(ground, directory, sizes.sweep_events, asked.workers, budget, say)
+            document.sweeps = sweeps.Sweeps(sizes.sweep_events, [], [], [], [])
+            sweeps.measure(ground, directory, asked.workers, budget, say, document.sweeps)
     _details(document, sizes, directory, budget, say)
 
 

@@ -68,11 +68,10 @@ class _Runs:
 
 
 def measure(
-    ground: Ground, directory: Path, events: int, workers: int, budget: Budget, say: Callable[[str], None]
-) -> Sweeps:
-    """Single JSON messages, but where the batch is what changes. What does not fit the budget is left out."""
-    runs = _Runs(ground, directory, events, workers, budget, say)
-    found = Sweeps(events, [], [], [], [])
+    ground: Ground, directory: Path, workers: int, budget: Budget, say: Callable[[str], None], found: Sweeps
+) -> None:
+    """Add the points of each sweep to `found`: single JSON messages, but where the batch is what changes."""
+    runs = _Runs(ground, directory, found.events, workers, budget, say)
     lines = runs.lines()
     for size in BATCHES:
         runs.run(found.batch, "events a message", size, lines, {}, batch=size)
@@ -83,4 +82,3 @@ def measure(
         runs.run(found.workers, "workers", count, lines, {}, workers=count)
     for subjects in SUBJECTS:
         runs.run(found.keys, "subjects", subjects, runs.lines(subjects), {})
-    return found
