@@ -19,7 +19,7 @@ PAIRS ?= 5
 SEED ?= 1
 REPORT ?= .tollstream/chaos.json
 
-.PHONY: help setup demo test lint bench bench-full bench-compare bench-rating simulate chaos fuzz mutants clean
+.PHONY: help setup demo test lint bench bench-full bench-compare bench-rating simulate chaos fuzz mutants bench-peers clean
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -77,7 +77,16 @@ fuzz: $(READY) ## the decoder and the checkpoint loader: INPUTS mutated inputs f
 	@touch $@
 
 mutants: .venv-mutants/.ready ## changes to the core that no test notices: SAMPLE of them (0: all), FILES="rating/money.py"
-	.venv-mutants/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS) $(addprefix --file ,$(FILES))
+	.venv-mutants/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) $(addprefix --file ,$(FILES))
+
+# The peers want other versions of what we have, and bring a hundred packages: an environment of their own, 1.7 GB.
+.venv-peers/.ready: requirements/peers.txt $(READY)
+	$(BIN)/python -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@touch $@
+
+bench-peers: .venv-peers/.ready ## the meter stage beside Faust, Quix Streams, Bytewax, Pathway and a hand-written loop
+	$(BIN)/python -m benchmarks.peers
 
 clean: ## remove the environment and all state
-	rm -rf $(VENV) .tollstream .venv-mutants .mutants
+	rm -rf $(VENV) .tollstream .venv-mutants .venv-peers .mutants
