@@ -13,12 +13,15 @@ INPUTS ?= 10000000
 SAMPLE ?= 0
 JOBS ?= $(shell nproc)
 FAULTS ?= 200
+BUDGET ?= 15
+BASE ?= main
+PAIRS ?= 5
 SEED ?= 1
 REPORT ?= .tollstream/chaos.json
 
-.PHONY: help setup demo test lint bench simulate chaos fuzz mutants bench-peers clean
+.PHONY: help setup demo test lint bench bench-full bench-compare bench-rating simulate chaos fuzz mutants bench-peers clean
 help: ## show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements/lock.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tollstream needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..."; exit 2; }
@@ -41,8 +44,17 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## what it costs, on this machine
+bench: $(READY) ## what it costs on this machine: one table, in three minutes
 	$(BIN)/python -m benchmarks
+
+bench-full: $(READY) ## all of it, on Apache Kafka, in at most BUDGET minutes; tables and plots go to docs/
+	$(BIN)/python -m benchmarks --size full --budget $(BUDGET)
+	$(BIN)/python -m benchmarks --markdown
+
+bench-compare: $(READY) ## each step here beside BASE (a git ref), PAIRS runs of both in turn
+	$(BIN)/python -m benchmarks.compare $(BASE) --pairs $(PAIRS)
+
+bench-rating: $(READY) ## what pricing costs, and a restore from the log
 	$(BIN)/python -m benchmarks.rating
 	$(BIN)/python -m benchmarks.rating_period
 	$(BIN)/python -m benchmarks.recovery

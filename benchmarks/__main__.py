@@ -2,6 +2,8 @@
 
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,104 +11,134 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from benchmarks import memory, pipeline, sequences, steps
-from benchmarks.fresh import fresh
+from benchmarks import beside
+from benchmarks.document import Asked, Document
+from benchmarks.load import FORMS, kernel_built
 from benchmarks.machine import machine
-from benchmarks.report import Document, show, write_into
+from benchmarks.measure import PARTS, Part, Sizes, measure
+from benchmarks.report import show, write_into
 from stack.errors import StackError
+from stack.running import Kafka
 
-PART = Literal["pipeline", "memory", "steps", "sequences"]
-_ALL: tuple[PART, ...] = ("pipeline", "memory", "steps", "sequences")
 _HERE = Path(__file__).parent
 _DOCS = _HERE.parent / "docs" / "benchmarks.md"
-_QUICK = 10  # times smaller
-_STEP_EVENTS = 300_000
-_NUMBERS = 10_000_000
+
+_LAST = "last.json"
+_PEERS = "peers.json"  # of `python -m benchmarks.peers`
+_SHORT_MINUTES = 3.0
+_WIDTH_MIN = 130  # of a terminal: a column for each stage of each form
 
 app = App(name="benchmarks", help="What Tollstream costs, on this machine. Figures and no pass mark.")
 
 
 @app.default
 def run(
-    parts: Annotated[tuple[PART, ...], Parameter(negative=())] = _ALL,
+    parts: Annotated[tuple[Part, ...], Parameter(negative=())] = (),
     *,
-    events: int = 1_000_000,
-    partials: int = 1_000_000,
+    size: Literal["short", "full"] = "short",
+    kafka: Kafka | None = None,
+    form: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    kernel: bool | None = None,
+    events: int | None = None,
     workers: int = 2,
-    quick: bool = False,
+    rate: float = 100_000,
+    budget: float | None = None,
     profile: bool = False,
     markdown: bool = False,
+    quick: bool = False,
     out: Path = _HERE / "out",
 ) -> int:
-    """Measure, show the tables, and write all of it to OUT/last.json and OUT/<time>.json.
+    """Measure, show the table, and write all of it to OUT/last.json and OUT/<time>.json.
 
     Parameters
     ----------
     parts
-        Which of pipeline, memory, steps and sequences; all by default.
+        Which of pipeline, latency, state, history, sweeps, memory, steps, sequences; those of the size by default.
+    size
+        `short`: pipeline, latency and state, under 3 minutes. `full`: all of it, at the sizes of the goals.
+    kafka
+        The broker: embedded for `short`, and Apache Kafka for `full`, if not said.
+    form
+        How events are put into messages: json, json-500, msgpack-500, columnar. For `full` all of them if not said,
+        else the first.
+    kernel
+        Also with the compiled kernel. For `full` where it is built, if not said.
     events
-        Single-event messages for the pipeline.
-    partials
-        Open partials, and identities, for the memory.
+        Events of the pipeline.
     workers
-        Worker processes of the pipeline.
-    quick
-        Pipeline, memory and sequences at a tenth of their size: under a minute, and less exact.
+        Worker processes.
+    rate
+        Events a second at which latency is measured, beside shares of the ceiling.
+    budget
+        Minutes: what no longer fits is left out, and said to be. Three for `short`, if not said.
     profile
-        Also which functions the pipeline's workers spend their time in; it slows them down, so look at nothing else.
+        Also which functions the workers spend their time in; it slows them down, so look at nothing else.
     markdown
-        Measure nothing: put the tables of OUT/last.json into docs/benchmarks.md.
+        Measure nothing: put tables and plots of OUT/last.json into docs/benchmarks.md.
+    quick
+        The parts memory, steps and sequences at a tenth to a third of their size.
+    out
+        Where the documents go.
     """
-    last = out / "last.json"
     if markdown:
-        if not last.exists():
-            print(f"there is no {last}: run `python -m benchmarks` first", file=sys.stderr)
-            return 2
-        write_into(_DOCS, msgspec.json.decode(last.read_bytes(), type=Document))
-        return 0
-    if quick:
-        events, partials = events // _QUICK, partials // _QUICK
-    if min(events, partials, workers) < 1:
-        print("events, partials and workers must be at least 1", file=sys.stderr)
+        return _into_docs(out)
+    sizes = Sizes.of(size, quick=quick, events=events, rate=rate)
+    if faults := [*_faults(form, min(sizes.events, workers, rate), kernel=bool(kernel))]:
+        print(*faults, sep="\n", file=sys.stderr)
         return 2
-    console = Console(stderr=True)
-    document = Document(machine())
+    with_kernel = kernel_built() and size == "full" if kernel is None else kernel
+    asked = Asked(
+        parts=list(parts or PARTS[size]),
+        forms=list(form or (FORMS if size == "full" else ("json",))),
+        broker=kafka or ("apache" if size == "full" else "embedded"),
+        events=sizes.events,
+        workers=workers,
+        rate=rate,
+        budget_minutes=_SHORT_MINUTES if budget is None and size == "short" and not parts else budget,
+    )
+    console, document = Console(stderr=True), Document(machine(), asked)
+    began_s = time.monotonic()
     try:
-        sizes = (events, partials, _STEP_EVENTS // (3 if quick else 1), _NUMBERS // (_QUICK if quick else 1))
-        _measure(document, parts, sizes, workers, profile, console)
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as name, console.status("") as status:
+            measure(document, sizes, Path(name), status.update, kernel=with_kernel, profile=profile)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
-    show(document, Console())
-    text = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
-    out.mkdir(parents=True, exist_ok=True)
-    for path in (last, out / f"{document.machine.at:%Y%m%dT%H%M%SZ}.json"):
-        path.write_bytes(text)
-    console.print(f"written to {last}")
+    finally:  # what was measured before anything failed is worth keeping
+        asked.took_s = time.monotonic() - began_s
+        _keep(document, out, console)
     return 0
 
 
-def _measure(
-    document: Document,
-    parts: tuple[PART, ...],
-    sizes: tuple[int, int, int, int],
-    workers: int,
-    profile: bool,
-    console: Console,
-) -> None:
-    events, partials, step_events, numbers = sizes
-    for part in parts:
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as name, console.status(part) as status:
-            directory = Path(name)
-            if part == "pipeline":
-                document.pipeline = pipeline.measure(directory, events, workers, status.update, profile=profile)
-            elif part == "memory":
-                document.memory = memory.measure(directory, partials, status.update)
-            elif part == "sequences":
-                document.sequences = sequences.measure(directory, numbers, status.update)
-            else:
-                status.update(f"steps of {step_events:,} events")
-                document.steps = fresh(steps.measure, step_events)
+def _keep(document: Document, out: Path, console: Console) -> None:
+    document.peers = beside.read(out / _PEERS)
+    show(document, Console(width=max(Console().width, _WIDTH_MIN)))
+    text = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
+    out.mkdir(parents=True, exist_ok=True)
+    for path in (out / _LAST, out / f"{document.machine.at:%Y%m%dT%H%M%SZ}.json"):
+        path.write_bytes(text)
+    console.print(f"written to {out / _LAST}")
+
+
+def _into_docs(out: Path) -> int:
+    last = out / _LAST
+    if not last.exists():
+        print(f"there is no {last}: run `python -m benchmarks` first", file=sys.stderr)
+        return 2
+    document = msgspec.json.decode(last.read_bytes(), type=Document)
+    document.peers = beside.read(out / _PEERS) or document.peers
+    write_into(_DOCS, document)
+    return 0
+
+
+def _faults(form: tuple[str, ...], least: float, *, kernel: bool) -> Iterator[str]:
+    """All that is wrong with what was asked for."""
+    if unknown := [one for one in form if one not in FORMS]:
+        yield f"there is no form {', '.join(unknown)}: choose from {', '.join(FORMS)}"
+    if least < 1:
+        yield "events, workers and rate must be at least 1"
+    if kernel and not kernel_built():
+        yield "the kernel is not built: `make kernel` builds it"
 
 
 if __name__ == "__main__":

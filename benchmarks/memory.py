@@ -114,8 +114,8 @@ def _fold(url: str, name: str, identities: int, series: int) -> Held:
         began_bytes=began_bytes,
         resident_bytes=resident_bytes(os.getpid()),
         peak_bytes=peak_resident_bytes(os.getpid()),
-        redis_identity_bytes=_redis_bytes(url, name, "ids"),
-        redis_partial_bytes=_redis_bytes(url, name, "state"),
+        redis_identity_bytes=redis_bytes(url, name, "ids"),
+        redis_partial_bytes=redis_bytes(url, name, "state"),
         takeover_s=0.0,
         takeover_peak_bytes=0,
     )
@@ -149,12 +149,15 @@ def take_over(url: str, name: str) -> tuple[float, int]:
     return time.monotonic() - began_s, peak_resident_bytes(os.getpid())
 
 
-def batches(identities: int, series: int, settings: Settings) -> Iterator[Batch]:
-    """One message an event: series after series through the hours, so that neighbours share neither."""
+def batches(identities: int, series: int, settings: Settings, first: int = 0) -> Iterator[Batch]:
+    """One message an event: series after series through the hours, so that neighbours share neither.
+
+    `first`: the offset of the first one, and what its id is made of.
+    """
     hours = [np.datetime_as_string(np.datetime64(BASE_MS - hour * HOUR_MS, "ms"), unit="ms") for hour in range(HOURS)]
     most = settings.processing.consume_messages_max
-    for start in range(0, identities, most):
-        places = range(start, min(start + most, identities))
+    for start in range(first, first + identities, most):
+        places = range(start, min(start + most, first + identities))
         values = [
             (_EVENT % (n, one // len(_REGIONS), hours[n // series % HOURS], _REGIONS[one % len(_REGIONS)])).encode()
             for n in places
@@ -163,7 +166,8 @@ def batches(identities: int, series: int, settings: Settings) -> Iterator[Batch]
         yield Batch(values, np.array(places, np.int64), np.full(len(places), BASE_MS, np.int64))
 
 
-def _redis_bytes(url: str, name: str, kind: str) -> int:
+def redis_bytes(url: str, name: str, kind: str) -> int:
+    """What the server allocated for the chunks of one kind, unused room with it."""
     client = connect(url)
     keys = client.scan_iter(match=f"tollstream:{{{name}/0}}:{kind}:*", count=1000)
     return sum(int(client.memory_usage(key, samples=0) or 0) for key in keys)

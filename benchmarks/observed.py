@@ -1,4 +1,7 @@
-"""A worker with a watch beside each of its stages. What it does is what any worker does; two clock reads a step."""
+"""A worker with a watch beside each of its stages. What it does is what any worker does; two clock reads a step.
+
+Or with one of its stages alone: the other one is there and does nothing.
+"""
 
 import cProfile
 import os
@@ -6,7 +9,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 from unittest.mock import patch
 
 import msgspec
@@ -20,7 +23,9 @@ from processors.rate_stage import RateStage
 
 REPORTS = "BENCHMARK_WORKER_REPORTS"  # environment variable: the directory that reports go to
 PROFILE = "BENCHMARK_WORKER_PROFILE"  # environment variable: profile each worker's loop, which slows it down
+ONLY = "BENCHMARK_WORKER_ONLY"  # environment variable: meter, rate, or whole for both
 
+Part = Literal["meter", "rate", "whole"]
 Stage = TypeVar("Stage", MeterStage, RateStage)
 
 
@@ -41,8 +46,34 @@ class Report(msgspec.Struct):
     rate: Spent
     first_at_s: float = 0.0  # begin of the step that took the first message; 0: it never took one
     first_cpu_s: float = 0.0  # CPU time that the process had used by then: start-up, imports, joining the group
-    progress: list[tuple[float, int]] = []  # time, messages taken so far
+    progress: list[tuple[float, int, float]] = []  # time, messages taken so far, CPU time of the process by then
     peak_bytes: int = 0
+
+
+class Idle:
+    """Stands where a stage would, and takes nothing."""
+
+    trouble = ""
+
+    def __init__(self, *_: Any, alone: bool) -> None:
+        """As a stage is made."""
+
+    def step(self, timeout_s: float) -> int:
+        return 0
+
+    def look_again(self) -> None:
+        """Nothing to look for."""
+
+    def progress(self) -> tuple[dict[int, int], set[int]]:
+        return {}, set()
+
+    def caught_up(self) -> list[int]:
+        return []
+
+    def drain(self) -> None:
+        """Nothing to save."""
+
+    abandon = drain
 
 
 def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bool) -> None:
@@ -50,6 +81,7 @@ def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bo
     report = Report(os.getpid(), Spent(), Spent())
     directory = Path(os.environ[REPORTS])
     profile = cProfile.Profile(time.thread_time) if os.environ.get(PROFILE) else None
+    only = os.environ[ONLY]
     end = os._exit
 
     def write_and_end(code: int) -> None:
@@ -60,24 +92,28 @@ def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bo
         (directory / f"{report.pid}.json").write_bytes(msgspec.json.encode(report))
         end(code)
 
+    # The stage whose messages say when work began and how far it is.
+    leads = report.rate if only == "rate" else report.meter
     with (
-        patch.object(MeterStage, "step", _timed(MeterStage.step, report, report.meter, profile)),
-        patch.object(RateStage, "step", _timed(RateStage.step, report, report.rate, None)),
+        patch.object(worker, "MeterStage", Idle if only == "rate" else MeterStage),
+        patch.object(worker, "RateStage", Idle if only == "meter" else RateStage),
+        patch.object(MeterStage, "step", _timed(MeterStage.step, report, report.meter, leads, profile)),
+        patch.object(RateStage, "step", _timed(RateStage.step, report, report.rate, leads, profile)),
         patch.object(os, "_exit", write_and_end),
     ):
         worker.work(settings, catalogue, parent, alone)
 
 
 def _timed(
-    step: Callable[[Stage, float], int], report: Report, spent: Spent, profile: cProfile.Profile | None
+    step: Callable[[Stage, float], int], report: Report, spent: Spent, leads: Spent, profile: cProfile.Profile | None
 ) -> Callable[[Stage, float], int]:
-    events = spent is report.meter
+    leading = spent is leads
 
     def run(stage: Stage, timeout_s: float) -> int:
         wall_s, cpu_s = time.monotonic(), time.thread_time()
         before_s = 0.0 if report.first_at_s else time.process_time()
         taken = step(stage, timeout_s)
-        if taken and events and not report.first_at_s:
+        if taken and leading and not report.first_at_s:
             report.first_at_s, report.first_cpu_s = wall_s, before_s
             if profile is not None:
                 profile.enable()  # from here on: start-up and waiting for the group are no work
@@ -87,8 +123,8 @@ def _timed(
             spent.cpu_s += time.thread_time() - cpu_s
             spent.steps += 1
             spent.taken += taken
-            if taken and events:
-                report.progress.append((now_s, spent.taken))
+            if taken and leading:
+                report.progress.append((now_s, spent.taken, time.process_time()))
         return taken
 
     return run

@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 from cyclopts import App
 
 from benchmarks.fresh import fresh
 from benchmarks.load import configuration
-from benchmarks.memory import BASE_MS, HOUR_MS, HOURS, batches, checkpoint, fold_through, owner_of, take_over
+from benchmarks.memory import batches, checkpoint, owner_of, take_over
+from benchmarks.open_state import NAME, fill
 from benchmarks.processes import peak_resident_bytes
 from processors.meter import Batch
 from processors.owner import Mark, Owner
 from processors.state import RedisSlot, connect
 from stack.running import Stack
-
-_STEP = 1_000_000  # identities of one checkpoint: 16 MB for one script
 
 app = App(name="benchmarks.recovery", help="How long a new owner takes to go on. Figures and no pass mark.")
 
@@ -61,31 +59,14 @@ def run(*, identities: int = 10_000_000, partials: int = 1_000_000, events: int 
         Stack(Path(directory) / "stack", only=("redis",), say=lambda _: None) as stack,
     ):
         url = stack.services.environ["TOLLSTREAM_REDIS__URL"]
-        held = fresh(_fill, url, identities, partials)
-        seconds, peak_bytes = fresh(take_over, url, "filled")
-        found = [Taken("from Redis", *held, seconds, peak_bytes)]
+        held = fresh(fill, url, identities, partials)
+        seconds, peak_bytes = fresh(take_over, url, NAME)
+        found = [Taken("from Redis", held.identities, held.partials, seconds, peak_bytes)]
         connect(url).flushall()
         found.append(fresh(_fold_again, url, events))
     for one in found:
         print(one.told())
     return 0
-
-
-def _fill(url: str, identities: int, partials: int) -> tuple[int, int]:
-    """A state in Redis: so many partials folded, and digests at random for the rest of the ids."""
-    owner = owner_of(url, "filled")
-    fold_through(owner, partials, partials)
-    random = np.random.default_rng(1)
-    left = identities - len(owner.state.identities)
-    while left > 0:
-        some = min(left, _STEP)
-        digests = random.integers(0, 2**64, (some, 2), np.uint64)
-        hours = random.integers(0, HOURS, some)
-        owner.state.identities.add((BASE_MS - hours * HOUR_MS) * 1000, digests)
-        owner.state.offset += some
-        checkpoint(owner)
-        left -= some
-    return len(owner.state.identities), sum(len(table) for table in owner.state.tables.values())
 
 
 class _MarkedLog:
