@@ -118,7 +118,7 @@ class Limits(Section, frozen=True):
     state_segment_bytes_max: Annotated[int, Meta(ge=4_096, le=536_870_912)] = 67_108_864  # Redis: 512 MiB at most
     # Texts, and combinations of them, that a partition's decoder and fold have codes for before they begin anew: about
     # 150 bytes each, and a fresh start costs a microsecond for each that still comes.
-    vocabulary_texts_max: Positive = 250_000
+    vocabulary_texts_max: Positive = 1_000_000
     sink_rows_max: Positive = 100_000  # rows of one insert: large parts, and about 100 MB of columns
 
 
