@@ -144,16 +144,11 @@ def _merge_settings(documents: list[Row], faults: list[Fault]) -> dict[str, Row]
 
 
 def _settings_faults(sections: dict[str, Row]) -> Iterator[Fault]:
-    kafka, limits = sections["kafka"], sections["limits"]
+    kafka = sections["kafka"]
     topics: dict[str, str] = {}
     for name in (field.name for field in msgspec.structs.fields(Kafka) if field.name.endswith("_topic")):
         if kafka.good(name) and topics.setdefault(kafka[name], name) != name:
             yield kafka.place_of(name).fault(f"must differ from {topics[kafka[name]]}; each topic has one use")
-    if (
-        limits.good("sink_backoff_ms", "sink_backoff_max_ms")
-        and limits["sink_backoff_max_ms"] < limits["sink_backoff_ms"]
-    ):
-        yield limits.place_of("sink_backoff_max_ms").fault("must be at least sink_backoff_ms")
     seen: dict[tuple[str, str], Row] = {}
     for budget in sections["alerts"].rows("budgets"):
         yield from currency_faults(budget)

@@ -114,9 +114,9 @@ class Limits(Section, frozen=True):
     sequence_intervals_max: Annotated[int, Meta(ge=1, le=100)] = 4
     letters_bytes_max: Positive = 67_108_864  # of late and refused events in hand; more makes a checkpoint due
     state_segment_bytes_max: Annotated[int, Meta(ge=4_096, le=536_870_912)] = 67_108_864  # Redis: 512 MiB at most
-    sink_retries_max: Positive = 8  # with the back-off below about two minutes: longer than a restart of ClickHouse
-    sink_backoff_ms: Positive = 500  # the first wait; doubled each time
-    sink_backoff_max_ms: Positive = 30_000  # the longest wait between two tries
+    # Texts, and combinations of them, that a partition's decoder and fold have codes for before they begin anew: about
+    # 150 bytes each, and a fresh start costs a microsecond for each that still comes.
+    vocabulary_texts_max: Positive = 250_000
     sink_rows_max: Positive = 100_000  # rows of one insert: large parts, and about 100 MB of columns
 
 

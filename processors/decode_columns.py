@@ -21,6 +21,7 @@ from processors.decode_shapes import INVALID, UNMETERED, Invalid, Shape, Unmeter
 from processors.instants import instant_column
 from processors.numbers import CANONICAL_MAX, scale_column
 from processors.sequences import splitmix
+from processors.vocabulary import Vocabulary
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -78,18 +79,23 @@ def _is_printable(ascii_text: bytes) -> bool:
 
 
 class TextColumn:
-    """The canonical texts of a path; "" where missing or null."""
+    """The canonical texts of a path, as codes; "" where missing or null."""
 
-    def __init__(self, bytes_max: int) -> None:
-        self.texts: list[str] = []
+    def __init__(self, vocabulary: Vocabulary, bytes_max: int) -> None:
+        self._codes: list[IntArray] = []
+        self._vocabulary = vocabulary
         self._bytes_max = bytes_max
 
     def extend(self, values: Sequence[Any], plain: bool, short: bool) -> list[int]:
         """Returns the places that only the careful path can tell."""
         if set(map(type, values)) != {str}:
             values = ["" if value is None else canonical_text(value) for value in values]
-        self.texts.extend(values)
+        self._codes.append(self._vocabulary.codes(values, len(values)))
         return [] if short else unfit_texts(values, self._bytes_max, plain)
+
+    def array(self) -> IntArray:
+        """int64[k]: codes."""
+        return np.concatenate(self._codes)
 
 
 class NumberColumn:
@@ -141,10 +147,10 @@ class MemberColumn:
 class TypeColumns:
     """The events of one type."""
 
-    def __init__(self, shape: Shape, limits: Limits) -> None:
+    def __init__(self, shape: Shape, vocabulary: Vocabulary, limits: Limits) -> None:
         self.shape = shape
-        self.subjects: list[str] = []
-        self.texts = {path: TextColumn(limits.dimension_bytes_max) for path in shape.texts}
+        self._subjects: list[IntArray] = []
+        self.texts = {path: TextColumn(vocabulary, limits.dimension_bytes_max) for path in shape.texts}
         self.numbers = {(path, precision): NumberColumn(precision) for path, precision in shape.numbers}
         self.members = {path: MemberColumn() for path in shape.members}
         self._rows: list[IntArray] = []
@@ -157,12 +163,10 @@ class TypeColumns:
             (shape.getters[path], [column.extend for of, column in columns if of == path]) for path in shape.paths
         ]
 
-    def extend(
-        self, rows: IntArray, subjects: Sequence[str], datas: Sequence[Any], plain: bool, short: bool
-    ) -> list[int]:
-        """Returns the rows that only the careful path can tell."""
+    def extend(self, rows: IntArray, subjects: IntArray, datas: Sequence[Any], plain: bool, short: bool) -> list[int]:
+        """`subjects`: codes. Returns the rows that only the careful path can tell."""
         self._rows.append(rows)
-        self.subjects.extend(subjects)
+        self._subjects.append(subjects)
         unfit: list[int] = []
         for getter, extends in self._fields:
             values = list(map(getter, datas))
@@ -170,16 +174,26 @@ class TypeColumns:
                 unfit += extend(values, plain, short)
         return rows[unfit].tolist() if unfit else []
 
+    @property
+    def any(self) -> bool:
+        """Whether there are events of the type."""
+        return bool(self._rows)
+
     def rows(self) -> IntArray:
         """int64[k], ascending; empty for a type without events."""
         return np.concatenate([np.empty(0, np.int64), *self._rows])
+
+    def subjects(self) -> IntArray:
+        """int64[k]: the code of each row's subject."""
+        return np.concatenate([np.empty(0, np.int64), *self._subjects])
 
 
 class Columns:
     """All events of one `decode` call, in log order; every row counts, also a refused one."""
 
-    def __init__(self, shapes: Sequence[Shape], limits: Limits) -> None:
-        self.types = [TypeColumns(shape, limits) for shape in shapes if shape.kind != UNMETERED]
+    def __init__(self, shapes: Sequence[Shape], vocabulary: Vocabulary, limits: Limits) -> None:
+        self.vocabulary = vocabulary
+        self.types = [TypeColumns(shape, vocabulary, limits) for shape in shapes if shape.kind != UNMETERED]
         self.events = 0
         self.suspects: set[int] = set()  # rows that only the careful path can tell
         self._kind_of: dict[type, int] = {shape.event: shape.kind for shape in shapes}
@@ -206,14 +220,15 @@ class Columns:
         self._times.append(pa.array(times, pa.string()))
         kinds = np.fromiter(map(self._kind_of.__getitem__, map(type, events)), np.int16, len(events))
         self._kinds.append(kinds)
+        subject = self.vocabulary.codes(subjects, len(subjects))
         for columns in self.types:
             places = np.flatnonzero(kinds == columns.shape.kind)
             if len(places) == len(events):
-                odd = columns.extend(places + self.events, subjects, datas, plain, short)
+                odd = columns.extend(places + self.events, subject, datas, plain, short)
             elif len(places):
                 # A slice at the end makes itemgetter give a tuple also for a single place.
                 pick = itemgetter(*places.tolist(), slice(0))
-                odd = columns.extend(places + self.events, pick(subjects)[:-1], pick(datas)[:-1], plain, short)
+                odd = columns.extend(places + self.events, subject[places], pick(datas)[:-1], plain, short)
             else:
                 continue
             self.suspects.update(odd)

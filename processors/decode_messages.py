@@ -14,6 +14,7 @@ from processors.decode_columns import Columns
 from processors.decode_sequences import SEQUENCE_TYPE
 from processors.decode_shapes import NO_TIME, UNMETERED, Envelope, Invalid, Nothing, Shape, Unmetered
 from processors.decode_split import NESTING_MAX, SplitError, form_of, may_nest, nests, split
+from processors.vocabulary import Vocabulary
 
 CHUNK_EVENTS = 2_000  # as many event objects live at once: they fit the processor's cache
 JOINED_BYTES_MAX = 4_096  # messages of at most this size are screened together; larger ones one by one
@@ -60,9 +61,10 @@ class Messages:
         hot: HotDecoders,
         careful: CarefulDecoder,
         shapes: Sequence[Shape],
+        vocabulary: Vocabulary,
         limits: Limits,
     ) -> None:
-        self.columns = Columns(shapes, limits)
+        self.columns = Columns(shapes, vocabulary, limits)
         self.counts = np.ones(len(values), np.int32)
         self.judged: dict[int, Judged] = {}
         self.refused: dict[int, Refused] = {}
@@ -119,7 +121,7 @@ class Messages:
         if longest > NESTING_MAX:
             chunk[:] = [b"" if could_nest(value) else value for value in chunk]
         if not ascii_only and not all(map(is_utf8, texts)):  # MessagePack spoils what it is joined to
-            chunk[:] = [b"" if is_broken_text(value) else value for value in chunk]
+            chunk[:] = [value if value.isascii() or not is_broken_text(value) else b"" for value in chunk]
         return plain, plain and longest <= self._short_max
 
     def _message(self, place: int, row: int) -> list[Any]:

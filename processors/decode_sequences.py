@@ -15,8 +15,8 @@ import pyarrow as pa
 from xxhash import xxh3_128_digest
 
 from processors.decode_cast import cast_column
-from processors.partials import Codes
 from processors.sequences import NUMBER_MAX
+from processors.vocabulary import Codes
 
 SEQUENCE_TYPE = "tollstream"
 NO_NUMBER = (
@@ -69,7 +69,7 @@ class NumberedColumns:
         if odd:
             rows, found, sources = rows[good], found[good], list(compress(sources, good.tobytes()))
         self._rows.append(rows)
-        self._sources.append(self._codes.column(list(sources)))
+        self._sources.append(self._codes.codes(sources, len(sources)))
         self._numbers.append(found)
         return odd
 

@@ -6,20 +6,14 @@ pyarrow); anything odd takes the careful path (`decode_careful`), which defines 
 """
 
 from collections.abc import Sequence
-from itertools import compress
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from config.catalogue import BEGIN_MS, END_MS, Catalogue
-from config.formulas import Formula
 from config.settings import Limits
 from processors.decode_careful import CarefulDecoder, Judged
 from processors.decode_columns import (
-    BoolArray,
-    DigestArray,
     IntArray,
     TypeColumns,
     digest_array,
@@ -29,60 +23,12 @@ from processors.decode_columns import (
 from processors.decode_messages import HotDecoders, Messages
 from processors.decode_shapes import INVALID, UNMETERED, compile_shapes, reads_number
 from processors.decode_split import SplitError, form_of, split
+from processors.decoded import Decoded, Refusal, TypeRows
 from processors.formulas import column as formula_column
 from processors.sequences import identities
+from processors.vocabulary import Vocabulary
 
 __all__ = ["INVALID", "UNMETERED", "Decoded", "Decoder", "Refusal", "TypeRows"]
-
-
-class TypeRows(msgspec.Struct):
-    """The valid events of one type, in log order.
-
-    `row` int64[k]: their rows in `Decoded`. `text`: dotted path of a dimension or filter -> [k], "" where missing or
-    null, integers and booleans as canonical text. `number`: (path or formula, precision) -> int64[k] scaled, 0 where
-    not present, and bool[k] present; |scaled| <= 10**18. `member`: path of a unique meter -> uint64[k, 2] xxh3_128
-    of the canonical text (so 1 and "1" are one member), 0 where not present, and bool[k] present.
-
-    A value that cannot be read, and that no meter in effect at the event's time reads, counts as not present.
-    """
-
-    row: IntArray
-    subject: list[str]
-    text: dict[str, list[str]]
-    number: dict[tuple[str | Formula, int], tuple[IntArray, BoolArray]]
-    member: dict[str, tuple[DigestArray, BoolArray]]
-
-
-class Refusal(NamedTuple):
-    """Why an INVALID row is refused: a stable code, ": ", what to do; `raw`: the bytes of the event, or of the whole
-    message where it cannot be split."""
-
-    row: int
-    reason: str
-    raw: bytes
-
-
-class Decoded(msgspec.Struct):
-    """One row for each event, in log order; a message that cannot be split is one row.
-
-    `message` int32[n]: place in `values`; `index` int32[n]: place in its message; `kind` int16[n]: place of the event
-    type in `catalogue.events`, UNMETERED where no meter version has the type, or INVALID; `time_us` int64[n]:
-    microseconds since 1970, floored, 0 for INVALID; `digest` uint64[n, 2]: identity of (source, id, time), or of
-    (source, sequence) where the event asks for that, 0 for INVALID; `types`: kind -> its events; `refusals`: one for
-    each INVALID row, ascending; `sequence` int64[n]: -1 where the event is known by its id; `source` int64[n], where it
-    is not: row of `sources`, uint64[k, 2] digests.
-    """
-
-    message: npt.NDArray[np.int32]
-    index: npt.NDArray[np.int32]
-    kind: npt.NDArray[np.int16]
-    time_us: IntArray
-    digest: DigestArray
-    types: dict[int, TypeRows]
-    refusals: list[Refusal]
-    sequence: IntArray
-    source: IntArray
-    sources: DigestArray
 
 
 class Decoder:
@@ -95,11 +41,16 @@ class Decoder:
         self._hot = HotDecoders(self._shapes)
         self._careful = CarefulDecoder(self._shapes, limits, skew_ms)
         self._split_of: tuple[bytes, list[bytes]] = (b"", [])
+        self.vocabulary = Vocabulary()
 
     def decode(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
         """`values`: message values; `timestamps_ms` int64[len(values)]: their records' timestamps. Never raises for
         what a message holds."""
-        messages = Messages(values, timestamps_ms, self._hot, self._careful, self._shapes, self._limits)
+        if len(self.vocabulary) > self._limits.vocabulary_texts_max:
+            self.vocabulary = Vocabulary()
+        messages = Messages(
+            values, timestamps_ms, self._hot, self._careful, self._shapes, self.vocabulary, self._limits
+        )
         messages.walk()
         return _Conclusion(messages, timestamps_ms, self._skew_ms).decoded()
 
@@ -138,13 +89,13 @@ class _Conclusion:
             self._time_us[row] = judged.time_us
         known = set(self._messages.judged)  # their columns are blank, and filled in below
         self._suspects.update(np.flatnonzero(self._odd | (self._time_us > self._limit_us)).tolist())
-        types = {columns.shape.kind: self._type_rows(columns) for columns in self._columns.types if columns.subjects}
+        types = {columns.shape.kind: self._type_rows(columns) for columns in self._columns.types if columns.any}
         for row in sorted(self._suspects - known - self._messages.refused.keys()):
             self._messages.rejudge(int(self._message[row]), int(self._index[row]), row)
         for row, judged in self._messages.judged.items():
             self._time_us[row] = judged.time_us
             if judged.kind != UNMETERED:
-                _fill(types[judged.kind], row, judged)
+                _fill(types[judged.kind], row, judged, self._columns.vocabulary)
         refused = sorted(self._messages.refused.items())
         rows = np.array([row for row, _ in refused], np.int64)
         digest = with_instant(self._columns.digests(), self._time_us)
@@ -167,14 +118,15 @@ class _Conclusion:
             sequence=sequence,
             source=source,
             sources=sources,
+            vocabulary=self._columns.vocabulary,
         )
 
     def _type_rows(self, columns: TypeColumns) -> TypeRows:
         """All rows of one type; those that lack what a meter needs join the suspects."""
         found = TypeRows(
             columns.rows(),
-            columns.subjects,
-            {path: column.texts for path, column in columns.texts.items()},
+            columns.subjects(),
+            {path: column.array() for path, column in columns.texts.items()},
             {key: column.arrays() for key, column in columns.numbers.items()},
             {path: column.arrays() for path, column in columns.members.items()},
         )
@@ -200,11 +152,11 @@ class _Conclusion:
                 self._suspects.update(found.row[wrong].tolist())
 
 
-def _fill(found: TypeRows, row: int, judged: Judged) -> None:
+def _fill(found: TypeRows, row: int, judged: Judged, vocabulary: Vocabulary) -> None:
     """Writes what the careful path read into the columns."""
     place = int(np.searchsorted(found.row, row))
     for path, text in judged.texts.items():
-        found.text[path][place] = text
+        found.text[path][place] = vocabulary[text]
     for key, scaled in judged.numbers.items():
         numbers, present = found.number[key]
         numbers[place], present[place] = scaled or 0, scaled is not None
@@ -220,13 +172,10 @@ def _kept(found: TypeRows, kind: npt.NDArray[np.int16]) -> TypeRows:
     if keep.all():
         return found
 
-    def cut(texts: list[str]) -> list[str]:
-        return list(compress(texts, keep.tobytes()))
-
     return TypeRows(
         found.row[keep],
-        cut(found.subject),
-        {path: cut(texts) for path, texts in found.text.items()},
+        found.subject[keep],
+        {path: codes[keep] for path, codes in found.text.items()},
         {key: (scaled[keep], present[keep]) for key, (scaled, present) in found.number.items()},
         {path: (digest[keep], present[keep]) for path, (digest, present) in found.member.items()},
     )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
 from config.settings import Limits
 from processors import admission
+from processors.combinations import Combinations
 from processors.events import INVALID, Decoded, Decoder, Refusal, TypeRows
 from processors.identity import Identities
 from processors.instants import END_US
@@ -25,6 +26,7 @@ from processors.limits import refused_by
 from processors.partials import PartialTable
 from processors.samples import sample_rows
 from processors.sequences import REUSED, Numbered, Sequences
+from processors.vocabulary import Vocabulary
 from processors.windows import Ints, Selection, window_start_ms
 
 Verdict = Literal["accepted", "duplicate", "late", "invalid", "unmetered"]
@@ -93,6 +95,7 @@ class PartitionState:
         self.sequences = Sequences(limits.sequence_intervals_max)
         self.admissions = admission.Admissions()
         self.tables: dict[MeterKey, PartialTable] = {}
+        self._combinations: dict[int, Combinations] = {}  # by number of dimensions
         self.meters: dict[MeterKey, Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
         # One text for both limits: which of two full meters refused an event first depends on where batches are cut.
         self._over_limit = (
@@ -190,8 +193,8 @@ class PartitionState:
         if span.from_ms > BEGIN_MS or span.to_ms < -BEGIN_MS:
             taken &= (time_us >= span.from_ms * 1000) & (time_us < span.to_ms * 1000)
         for path, allowed in meter.filter.items():
-            passes = frozenset(allowed)
-            taken &= np.fromiter((text in passes for text in rows.text[path]), np.bool_, len(taken))
+            passes = [decoded.vocabulary[text] for text in allowed]
+            taken &= np.isin(rows.text[path], passes)
         value = member = None
         if meter.aggregation == "unique":
             member, present = rows.member[meter.value_paths[0]]
@@ -200,8 +203,10 @@ class PartitionState:
             value, _ = rows.number[(meter.value, meter.precision)]
             if meter.aggregation == "gauge":
                 member = sample_rows(time_us, decoded.digest[rows.row], value)
+        named = self._named(decoded.vocabulary, len(meter.dimensions))
         events = Selection(
-            series=list(zip(rows.subject, *(rows.text[path] for path in meter.dimensions), strict=True)),
+            named=named,
+            series=named.codes(rows.subject, [rows.text[path] for path in meter.dimensions]),
             window=window_start_ms(time_us, meter.window_ms),
             offset=offset[decoded.message[rows.row]],
             time_us=time_us,
@@ -210,6 +215,13 @@ class PartitionState:
             member=member,
         )
         return Take(self.table(meter), rows.row[taken], events.take(taken))
+
+    def _named(self, vocabulary: Vocabulary, dimensions: int) -> Combinations:
+        """The codes of series, begun anew with the vocabulary, and when they are too many."""
+        named = self._combinations.get(dimensions)
+        if named is None or named.vocabulary is not vocabulary or len(named) > self.limits.vocabulary_texts_max:
+            named = self._combinations[dimensions] = Combinations(vocabulary, dimensions)
+        return named
 
     @staticmethod
     def _only(take: Take, wanted: NDArray[np.bool_]) -> Take:

@@ -6,6 +6,7 @@ all partials of a meter version, a row each; a batch of events is folded in with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -13,11 +14,14 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from processors.combinations import Combinations, Series
 from processors.digests import DamagedError as DamagedError
 from processors.identity import DigestSet
+from processors.int_codes import IntCodes
 from processors.packed import Packed, rows_of
 from processors.samples import SampleSet
-from processors.windows import Ints, Selection, Series
+from processors.vocabulary import Codes
+from processors.windows import Ints, Selection
 
 CHUNK_MEMBERS: Final = 4096  # members of a unique partial in one output row: 64 KiB, far below a Kafka message
 _LOW: Final = 0xFFFFFFFF
@@ -37,25 +41,6 @@ _SETS: Final[dict[str, tuple[type[DigestSet], int]]] = {"unique": (DigestSet, 2)
 _EMPTY: Final = {"min": np.iinfo(np.int64).max, "max": np.iinfo(np.int64).min}
 
 
-class Codes(dict[Any, int]):
-    """Small integers for values, in order of first sight; a look-up of a new value makes its code."""
-
-    __slots__ = ("seen",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Any] = []
-
-    def __missing__(self, value: Any) -> int:
-        code = self[value] = len(self.seen)
-        self.seen.append(value)
-        return code
-
-    def column(self, values: list[Any]) -> Ints:
-        """int64[n]: the code of each value."""
-        return np.fromiter(map(self.__getitem__, values), np.int64, len(values))
-
-
 class PartialTable:
     """The partials of one meter version in one partition."""
 
@@ -63,7 +48,9 @@ class PartialTable:
         self.aggregation, self.window_ms = aggregation, window_ms
         self.dtype = np.dtype([*_COMMON, *_STATE[aggregation]])
         self.series = Codes()  # Series -> code
-        self.row_of: dict[int, int] = {}  # code << 32 | window number -> row
+        self._places = IntCodes()  # of code << 32 | window number: the rows
+        self._named: Combinations | None = None  # whose codes `_code_of` knows
+        self._code_of = np.empty(0, np.int64)  # code of theirs -> ours, -1 where not asked for yet
         self.has_members = aggregation in _SETS  # unique and gauge: a row holds a set that is cut into chunks
         self._set, self._member_width = _SETS.get(aggregation, (DigestSet, 2))
         self.sets: list[DigestSet] = []  # the members of each row
@@ -74,16 +61,16 @@ class PartialTable:
             name: np.empty(0, self.dtype[name]) for name in self.dtype.names or ()
         }
         self._digests = np.empty(0, np.uint64)
-        self._touched: list[Ints] = []
+        self._touched = np.zeros(0, np.bool_)  # by row: changed since the last `settle`
         self._saved_series = 0
         self._saved_members: list[int] = []
 
     def __len__(self) -> int:
-        return len(self.row_of)
+        return len(self._places)
 
     def column(self, name: str) -> NDArray[Any]:
         """A view of one column, one value a row."""
-        return self._columns[name][: len(self.row_of)]
+        return self._columns[name][: len(self._places)]
 
     def series_at(self, row: int) -> Series:
         """The series of a row."""
@@ -99,44 +86,55 @@ class PartialTable:
 
     # -- finding rows
 
-    def _rows(self, series: list[Series], window: Ints) -> Ints:
-        """int64[n]: the row of each (series, window), begun where there is none."""
-        keys = ((self.series.column(series) << 32) | (window // self.window_ms)).tolist()
-        row_of = self.row_of
-        rows = list(map(row_of.get, keys))
-        if None in rows:
-            begun = []
-            for at, row in enumerate(rows):
-                if row is None:
-                    key = keys[at]
-                    if key not in row_of:
-                        row_of[key] = len(row_of)
-                        begun.append(key)
-                    rows[at] = row_of[key]
-            self._begin(begun)
-        return np.array(rows, np.int64)
+    def find(self, chosen: Selection) -> Ints:
+        """int64[n]: the row that each event would go into, -1 where there is none yet."""
+        known = self._codes(chosen, self.series.get)
+        found = self._places.find((known << 32) | (chosen.window // self.window_ms))
+        return np.where(known < 0, -1, found)
 
-    def _begin(self, keys: list[int]) -> None:
-        """Give the newest rows their empty state."""
-        total = len(self.row_of)
-        first = total - len(keys)
+    def _codes(self, chosen: Selection, code: Callable[[Series], int | None]) -> Ints:
+        """int64[n]: our codes of the events' series; of those seen for the first time what `code` says, None for -1."""
+        if chosen.named is not self._named:
+            self._named, self._code_of = chosen.named, np.empty(0, np.int64)
+        if len(self._code_of) < len(chosen.named):
+            longer = np.full(len(chosen.named) * 3 // 2, -1, np.int64)
+            longer[: len(self._code_of)] = self._code_of
+            self._code_of = longer
+        codes: Ints = self._code_of[chosen.series]
+        if codes.min(initial=0) < 0:
+            unknown = np.array(list(dict.fromkeys(chosen.series[codes < 0].tolist())))  # in order of arrival
+            found = map(code, chosen.named.series(unknown))
+            self._code_of[unknown] = [-1 if one is None else one for one in found]
+            codes = self._code_of[chosen.series]
+        return codes
+
+    def _rows(self, codes: Ints, window: Ints) -> Ints:
+        """int64[n]: the row of each (series, window), begun where there is none."""
+        known = len(self._places)
+        rows = self._places.codes((codes << 32) | (window // self.window_ms))
+        if len(self._places) > known:
+            self._begin(known)
+        return rows
+
+    def _begin(self, first: int) -> None:
+        """Give the rows from `first` on their empty state."""
+        keys, total = self._places.keys[first:], len(self._places)
         if total > len(self._columns["series"]):
             room = max(total, len(self._columns["series"]) * 3 // 2, 64)
             for name, column in self._columns.items():
-                grown = np.zeros(room, column.dtype)
-                grown[:first] = column[:first]
-                self._columns[name] = grown
+                self._columns[name] = _grown(column, room)
+            self._touched = _grown(self._touched, room)
         for name, column in self._columns.items():
             column[first:total] = _EMPTY.get(self.aggregation, 0) if name == "value" else 0
-        packed = np.array(keys, np.int64)
-        self._columns["series"][first:total] = packed >> 32
-        self._columns["window"][first:total] = (packed & _LOW) * self.window_ms
+        self._columns["series"][first:total] = keys >> 32
+        self._columns["window"][first:total] = (keys & _LOW) * self.window_ms
         if self.has_members:
             self.sets.extend(self._set() for _ in keys)
             self.chunk_offsets.extend([] for _ in keys)
             self._saved_members.extend(0 for _ in keys)
-        for key in keys:
-            place = (self.series.seen[key >> 32][0], (key & _LOW) * self.window_ms)
+        seen, windows = self.series.seen, self._columns["window"][first:total].tolist()
+        for code, window in zip((keys >> 32).tolist(), windows, strict=True):
+            place = (seen[code][0], window)
             self.combinations[place] = count = self.combinations.get(place, 0) + 1
             self.most_combined = max(self.most_combined, count)
 
@@ -146,7 +144,7 @@ class PartialTable:
         """Fold accepted events in. Exact whatever the batch boundaries: every operation is associative."""
         if not len(chosen.offset):
             return
-        rows = self._rows(chosen.series, chosen.window)
+        rows = self._rows(self._codes(chosen, self.series.__getitem__), chosen.window)
         np.add.at(self._columns["events"], rows, 1)
         self._columns["offset"][rows] = chosen.offset  # ascending, so the last written is the highest
         if self.aggregation in ("sum", "avg"):
@@ -162,16 +160,16 @@ class PartialTable:
             self._latest(rows, chosen)
         if self.has_members:
             self._unite(rows, chosen)
-        self._touched.append(rows)
+        self._touched[rows] = True
 
     def _add(self, rows: Ints, values: Ints) -> None:
         """Sums in two limbs of 32 bits: neither can wrap within a batch, and the carry is settled after it."""
         hi, lo = self._columns["sum_hi"], self._columns["sum_lo"]
         np.add.at(lo, rows, values & _LOW)
         np.add.at(hi, rows, values >> 32)
-        touched = np.unique(rows)
-        hi[touched] += lo[touched] >> 32
-        lo[touched] &= _LOW
+        full = np.unique(rows[lo[rows] > _LOW])  # few: small values fill a limb after many events
+        hi[full] += lo[full] >> 32
+        lo[full] &= _LOW
 
     def _latest(self, rows: Ints, chosen: Selection) -> None:
         """The value of the highest (time, identity): an order that no order of arrival changes."""
@@ -211,14 +209,14 @@ class PartialTable:
 
     def changed(self) -> Ints:
         """Rows touched since the last `settle`, ascending."""
-        return np.unique(np.concatenate(self._touched)) if self._touched else np.empty(0, np.int64)
+        return np.flatnonzero(self._touched)
 
     def settle(self) -> None:
         """What changed so far is in the checkpoint."""
         if self.has_members:
             for row in self.changed().tolist():
                 self._saved_members[row] = self.sets[row].count
-        self._touched = []
+        self._touched[:] = False
         self.settle_series()
 
     def saved_members(self, row: int) -> int:
@@ -260,12 +258,12 @@ class PartialTable:
         if len(self.series) != since + len(series) or not all(series):
             raise DamagedError("a series that is empty, or there already")
         rows = rows_of(packed, self.dtype, len(self.series), self.window_ms)
-        at = self._rows([self.series.seen[code] for code in rows["series"].tolist()], rows["window"])
+        at = self._rows(rows["series"].astype(np.int64), rows["window"])
         for name in self.dtype.names or ():
             self._columns[name][at] = rows[name]
         for code, window, start, added, chunk, offsets in members:
-            row = self.row_of.get((code << 32) | (window // self.window_ms), len(self.sets))
-            if row >= len(self.sets) or self.sets[row].count != start or len(added) % (8 * self._member_width):
+            row = int(self._places.find(np.array([(code << 32) | (window // self.window_ms)], np.int64))[0])
+            if row < 0 or self.sets[row].count != start or len(added) % (8 * self._member_width):
                 raise DamagedError(f"members from {start} of a row that holds others")
             self.sets[row].add(np.frombuffer(added, np.uint64).reshape(-1, self._member_width))
             self.chunk_offsets[row][chunk:] = offsets
@@ -288,7 +286,7 @@ class PartialTable:
         kept = np.flatnonzero(~gone)
         table = PartialTable(self.aggregation, self.window_ms)
         series = [self.series.seen[code] for code in self.column("series")[kept].tolist()]
-        at = table._rows(series, self.column("window")[kept])
+        at = table._rows(table.series.codes(series, len(series)), self.column("window")[kept])
         for name in self.dtype.names or ():
             if name != "series":
                 table._columns[name][at] = self.column(name)[kept]
@@ -300,7 +298,7 @@ class PartialTable:
 
     def touch_all(self) -> None:
         """Count every row as changed and nothing as saved: the next `pack` is the whole table."""
-        self._touched = [np.arange(len(self), dtype=np.int64)]
+        self._touched[: len(self)] = True
         self._saved_series = 0
         self._saved_members = [0] * len(self.sets)
 
@@ -308,3 +306,9 @@ class PartialTable:
         """About what each of the rows takes in a compacted copy, in bytes."""
         members = self.column("members")[rows] if self.has_members else 0
         return np.full(len(rows), self.dtype.itemsize + 40, np.int64) + members * 8 * self._member_width
+
+
+def _grown(column: NDArray[Any], room: int) -> NDArray[Any]:
+    grown = np.zeros(room, column.dtype)
+    grown[: len(column)] = column
+    return grown

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import compress
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.combinations import Combinations
 from processors.identity import Digests
 
 Ints = NDArray[np.int64]
-Series = tuple[str, ...]  # what a partial is about, apart from its window: subject, then the dimensions' values
 
 
 class Selection(msgspec.Struct):
     """The events of a batch that one meter takes, as columns of one length, in log order."""
 
-    series: list[Series]
+    named: Combinations
+    series: Ints  # int64[n], code in `named`
     window: Ints  # int64[n], start of the window, ms
     offset: Ints  # int64[n], offset of the event's message
     time_us: Ints
@@ -30,7 +29,8 @@ class Selection(msgspec.Struct):
         if rows.all():
             return self
         return Selection(
-            series=list(compress(self.series, rows.tolist())),
+            named=self.named,
+            series=self.series[rows],
             window=self.window[rows],
             offset=self.offset[rows],
             time_us=self.time_us[rows],

@@ -220,11 +220,11 @@ def row_of(decoded: Decoded, row: int, reason: str | None) -> tuple[Any, ...]:
     if kind < 0:
         return found
     rows = decoded.types[kind]
-    at = int(np.searchsorted(rows.row, row))
+    at, text_of = int(np.searchsorted(rows.row, row)), decoded.vocabulary.seen
     return (
         *found,
-        rows.subject[at],
-        {path: texts[at] for path, texts in rows.text.items()},
+        text_of[rows.subject[at]],
+        {path: text_of[codes[at]] for path, codes in rows.text.items()},
         {key: int(scaled[at]) if present[at] else None for key, (scaled, present) in rows.number.items()},
         {path: digest[at].tolist() if present[at] else None for path, (digest, present) in rows.member.items()},
     )

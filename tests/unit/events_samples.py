@@ -104,8 +104,9 @@ def row_of(decoded: Decoded, row: int) -> dict[str, Any]:
     if kind >= 0:
         rows = decoded.types[kind]
         place = rows.row.tolist().index(row)
-        found["subject"] = rows.subject[place]
-        found["text"] = {path: texts[place] for path, texts in rows.text.items()}
+        text_of = decoded.vocabulary.seen
+        found["subject"] = text_of[rows.subject[place]]
+        found["text"] = {path: text_of[codes[place]] for path, codes in rows.text.items()}
         found["number"] = {
             key: int(scaled[place]) if present[place] else None for key, (scaled, present) in rows.number.items()
         }

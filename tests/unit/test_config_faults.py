@@ -50,7 +50,6 @@ CASES: Iterable[tuple[str, str]] = [
     ("[kafka]\npartitions = true", "kafka.partitions: Expected `int`, got `bool`"),
     ("[limits]\nunique_max = 0", "limits.unique_max: Expected `int` >= 1"),
     ('[kafka]\nlate_topic = "usage.events"', "kafka.late_topic: must differ from events_topic; each topic has one use"),
-    ("[limits]\nsink_backoff_max_ms = 1", "limits.sink_backoff_max_ms: must be at least sink_backoff_ms"),
     (EVENT + METER + 'dimensions = "zone"', "meter[0].dimensions: must be an array of texts, even of one"),
     (EVENT + METER + "dimensions = [1]", "meter[0].dimensions[0]: Expected `str`, got `int`"),
     (EVENT + METER + 'filter = ["eu"]', 'meter[0].filter: must be a table, such as { region = ["eu"] }'),

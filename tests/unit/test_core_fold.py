@@ -23,7 +23,12 @@ from tests.simulation.slots import FakeSlot, SlotStore
 from tests.simulation.verdict import row_faults
 
 SEED = st.integers(0, 10**6)
-LIMITS = st.builds(Limits, unique_max=st.sampled_from([1, 3, 1_000]), dimension_sets_max=st.sampled_from([1, 2, 1_000]))
+LIMITS = st.builds(
+    Limits,
+    unique_max=st.sampled_from([1, 3, 1_000]),
+    dimension_sets_max=st.sampled_from([1, 2, 1_000]),
+    vocabulary_texts_max=st.sampled_from([1, 4, 1_000]),  # I7: a new vocabulary changes no verdict and no total
+)
 runs = settings(max_examples=40, deadline=None)
 
 

@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.combinations import Combinations
 from processors.partials import DamagedError, PartialTable
 from processors.samples import sample_rows
+from processors.vocabulary import Vocabulary
 from processors.windows import Selection, window_start_ms
 
 HOUR_MS = 3_600_000
 AGGREGATIONS = ["count", "sum", "avg", "min", "max", "latest", "unique", "gauge"]
 VALUE = st.one_of(st.integers(-3, 3), st.sampled_from([10**18, -(10**18), 2**32, -(2**32), 2**31, 2**32 - 1]))
 EVENT = st.tuples(
-    st.sampled_from([("a",), ("a", "x"), ("b", ""), ("b", "é")]),
+    st.sampled_from([("a", ""), ("a", "x"), ("b", ""), ("b", "é")]),
     st.integers(0, 3),  # window
     st.integers(0, 2),  # time within it
     st.tuples(st.integers(1, 3), st.integers(1, 3)),  # identity
@@ -38,8 +40,11 @@ def selection(aggregation: str, events: list[Any], first_offset: int) -> Selecti
     member = np.array([(event[5], 7) for event in events], np.uint64).reshape(-1, 2)
     if aggregation == "gauge":
         member = sample_rows(time_us, digest, value)
+    named = Combinations(Vocabulary(), 1)
+    texts = [named.vocabulary.codes([event[0][place] for event in events], len(events)) for place in (0, 1)]
     return Selection(
-        series=[event[0] for event in events],
+        named=named,
+        series=named.codes(texts[0], texts[1:]),
         window=window_start_ms(time_us, HOUR_MS),
         offset=first_offset + np.arange(len(events)) // 2,
         time_us=time_us,
@@ -120,7 +125,7 @@ def test_batches_fold_to_what_one_event_at_a_time_comes_to(aggregation: str, bat
 
 def test_the_latest_value_is_that_of_the_highest_time_and_identity() -> None:
     table = PartialTable("latest", HOUR_MS)
-    events = [(("a",), 0, 1, (2, 9), 10, 1), (("a",), 0, 1, (2, 10), 20, 1), (("a",), 0, 0, (9, 9), 30, 1)]
+    events = [(("a", ""), 0, 1, (2, 9), 10, 1), (("a", ""), 0, 1, (2, 10), 20, 1), (("a", ""), 0, 0, (9, 9), 30, 1)]
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         table = PartialTable("latest", HOUR_MS)
         for at in order:
@@ -151,7 +156,7 @@ def test_what_is_packed_comes_back(aggregation: str, batches: list[list[Any]], e
         assert copy.combinations == table.combinations
         assert not len(copy.changed())
         copy.settle()
-        more = selection(aggregation, [(("a",), 0, 2, (3, 3), 1, 12), (("new",), 9, 2, (3, 3), 1, 11)], offset)
+        more = selection(aggregation, [(("a", ""), 0, 2, (3, 3), 1, 12), (("new", ""), 9, 2, (3, 3), 1, 11)], offset)
         for one in (table, copy):
             one.fold(more)
         assert copy.pack(copy.changed()) == table.pack(table.changed())
@@ -180,7 +185,7 @@ def test_a_compacted_table_keeps_what_is_open_or_unacknowledged(
 
 def test_i2_a_closed_window_leaves_only_when_it_is_acknowledged() -> None:
     table = PartialTable("count", HOUR_MS)
-    table.fold(selection("count", [(("a",), 0, 0, (1, 1), 1, 1)], 5))
+    table.fold(selection("count", [(("a", ""), 0, 0, (1, 1), 1, 1)], 5))
     assert table.closed(HOUR_MS, 6).tolist() == [True]
     assert table.closed(HOUR_MS, 5).tolist() == [False], "nobody has acknowledged it"
     assert table.closed(HOUR_MS - 1, 6).tolist() == [False], "it is open still"
@@ -189,7 +194,7 @@ def test_i2_a_closed_window_leaves_only_when_it_is_acknowledged() -> None:
 def test_a_frame_out_of_order_is_damaged() -> None:
     table, frames = PartialTable("unique", HOUR_MS), []
     for offset, name in enumerate("ab"):
-        table.fold(selection("unique", [((name,), 0, 0, (1, 1), 1, 1)], offset))
+        table.fold(selection("unique", [((name, ""), 0, 0, (1, 1), 1, 1)], offset))
         frames.append(table.pack(table.changed()))
         table.settle()
     with pytest.raises(DamagedError):
@@ -208,12 +213,20 @@ def test_window_starts_are_floored_to_the_grid() -> None:
 def test_a_part_of_a_selection_has_the_same_rows_of_every_column() -> None:
     numbers = np.arange(4, dtype=np.int64)
     pairs = np.arange(8, dtype=np.uint64).reshape(-1, 2)
-    series = [(str(number),) for number in range(4)]
-    whole = Selection(series, numbers, numbers + 10, numbers + 20, pairs, numbers + 30, pairs + np.uint64(9))
+    whole = Selection(
+        Combinations(Vocabulary(), 0),
+        numbers + 40,
+        numbers,
+        numbers + 10,
+        numbers + 20,
+        pairs,
+        numbers + 30,
+        pairs + np.uint64(9),
+    )
     part = whole.take(np.array([True, False, True, False]))
-    assert part.series == [("0",), ("2",)]
-    columns = [part.window, part.offset, part.time_us, part.digest, part.value, part.member]
-    assert [column.tolist() for column in columns if column is not None] == [
+    assert part.series.tolist() == [40, 42]
+    rest = [part.window, part.offset, part.time_us, part.digest, part.value, part.member]
+    assert [column.tolist() for column in rest if column is not None] == [
         *([0, 2], [10, 12], [20, 22], [[0, 1], [4, 5]], [30, 32], [[9, 10], [13, 14]])
     ]
     bare = msgspec.structs.replace(whole, value=None, member=None).take(np.array([False, True, False, False]))
