@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from config.catalogue import BEGIN_MS, END_MS, Catalogue
+from config.catalogue import Catalogue
 from config.settings import Limits
 from processors.decode_careful import CarefulDecoder, Judged
 from processors.decode_columns import (
@@ -20,11 +20,13 @@ from processors.decode_columns import (
     digests,
     with_instant,
 )
+from processors.decode_join import Part, joined
+from processors.decode_kernel import KernelDecoder, built
 from processors.decode_messages import HotDecoders, Messages
-from processors.decode_shapes import INVALID, UNMETERED, compile_shapes, reads_number
+from processors.decode_needs import formula_columns, lacking
+from processors.decode_shapes import INVALID, UNMETERED, compile_shapes
 from processors.decode_split import SplitError, form_of, split
 from processors.decoded import Decoded, Refusal, TypeRows
-from processors.formulas import column as formula_column
 from processors.sequences import identities
 from processors.vocabulary import Vocabulary
 
@@ -32,9 +34,10 @@ __all__ = ["INVALID", "UNMETERED", "Decoded", "Decoder", "Refusal", "TypeRows"]
 
 
 class Decoder:
-    """`skew_ms`: how far an event's time may be ahead of its record's timestamp. Not for concurrent use."""
+    """`skew_ms`: how far an event's time may be ahead of its record's timestamp. `kernel`: with the compiled kernel,
+    where it is built; what comes out is the same. Not for concurrent use."""
 
-    def __init__(self, catalogue: Catalogue, limits: Limits, skew_ms: int) -> None:
+    def __init__(self, catalogue: Catalogue, limits: Limits, skew_ms: int, *, kernel: bool = False) -> None:
         self._limits = limits
         self._skew_ms = skew_ms
         self._shapes = compile_shapes(catalogue)
@@ -42,12 +45,27 @@ class Decoder:
         self._careful = CarefulDecoder(self._shapes, limits, skew_ms)
         self._split_of: tuple[bytes, list[bytes]] = (b"", [])
         self.vocabulary = Vocabulary()
+        module = built() if kernel else None
+        self._kernel = None if module is None else KernelDecoder(module, self._shapes, limits, skew_ms)
 
     def decode(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
         """`values`: message values; `timestamps_ms` int64[len(values)]: their records' timestamps. Never raises for
         what a message holds."""
         if len(self.vocabulary) > self._limits.vocabulary_texts_max:
             self.vocabulary = Vocabulary()
+        if self._kernel is None:
+            return self._read(values, timestamps_ms)
+        decoded, back = self._kernel.decode(values, timestamps_ms, self.vocabulary)
+        if not back:
+            return decoded
+        parts: list[Part] = []
+        if len(back) < len(values):
+            parts.append((np.delete(np.arange(len(values), dtype=np.int32), back), decoded))
+        rest = self._read([values[place] for place in back], timestamps_ms[back])
+        return joined([*parts, (np.array(back, np.int32), rest)])
+
+    def _read(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
+        """The Python path, which reads everything and defines what is valid."""
         messages = Messages(
             values, timestamps_ms, self._hot, self._careful, self._shapes, self.vocabulary, self._limits
         )
@@ -130,26 +148,9 @@ class _Conclusion:
             {key: column.arrays() for key, column in columns.numbers.items()},
             {path: column.arrays() for path, column in columns.members.items()},
         )
-        for formula, precision in columns.shape.formulas:
-            factors = [found.number[key] for key in formula.factors(precision)]
-            found.number[formula, precision] = formula_column(formula, precision, factors)
-        self._check_needs(columns, found)
+        formula_columns(columns.shape, found)
+        self._suspects.update(lacking(columns.shape, found, self._time_us).tolist())
         return found
-
-    def _check_needs(self, columns: TypeColumns, found: TypeRows) -> None:
-        """A meter in effect at the event's time needs its number, and may refuse negative ones."""
-        for meter, from_ms, to_ms in columns.shape.spans:
-            if not reads_number(meter):
-                continue
-            scaled, present = found.number[meter.value or "", meter.precision]
-            wrong = ~present
-            if not meter.allow_negative:
-                wrong |= scaled < 0
-            if (from_ms, to_ms) != (BEGIN_MS, END_MS):
-                time_us = self._time_us[found.row]
-                wrong &= (time_us >= from_ms * 1_000) & (time_us < to_ms * 1_000)
-            if wrong.any():
-                self._suspects.update(found.row[wrong].tolist())
 
 
 def _fill(found: TypeRows, row: int, judged: Judged, vocabulary: Vocabulary) -> None:

@@ -24,4 +24,8 @@ pub type Taken<T> = Result<T, HandedBack>;
 mod tollstream_kernel {
     #[pymodule_export]
     use crate::kernel::Kernel;
+
+    /// Of the Python side that this module fits, `processors/decode_kernel.py`.
+    #[pymodule_export]
+    const INTERFACE: u32 = 1;
 }

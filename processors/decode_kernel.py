@@ -1,0 +1,219 @@
+"""The compiled kernel (`kernel/`, built by `make kernel`) as one more reader of messages.
+
+It takes single events and batches in JSON that it can read exactly as the Python path does, and hands every other
+message back whole. It is optional: where it is not built, the Python path reads everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from config.settings import Limits
+from processors.decode_needs import formula_columns, lacking
+from processors.decode_shapes import UNMETERED, Node, Shape, reads_number
+from processors.decoded import Decoded, TypeRows
+from processors.instants import END_US
+from processors.vocabulary import Vocabulary
+
+INTERFACE = 1  # of the compiled module; one of another checkout is not used
+NOT_BUILT = "kernel: not built (`make kernel` builds it); the Python decoder reads everything"
+OUTDATED = "kernel: built for another version, so not used; `make kernel` builds it anew"
+SWITCHED_OFF = "kernel: built, and switched off by processing.kernel"
+IN_USE = "kernel: in use"
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Module(Protocol):
+    """The compiled module."""
+
+    INTERFACE: int
+    Kernel: Any
+
+
+def built() -> Module | None:
+    """The compiled module, where it is built for this version."""
+    try:
+        module: Any = import_module("tollstream_kernel")
+    except ImportError:
+        return None
+    return module if module.INTERFACE == INTERFACE else None
+
+
+def status(*, wanted: bool) -> str:
+    """One line on whether it is used; `wanted`: the setting."""
+    if built() is None:
+        try:
+            import_module("tollstream_kernel")
+        except ImportError:
+            return NOT_BUILT
+        return OUTDATED
+    return IN_USE if wanted else SWITCHED_OFF
+
+
+class _Field(NamedTuple):
+    """A member of an object that is read: its name, the slot of its value, or else the node of the object it is."""
+
+    name: str
+    slot: int | None
+    node: int
+
+
+class _Need(NamedTuple):
+    """From `from_us` on and before `to_us` the number at that place is needed, and may not be negative."""
+
+    number: int
+    from_us: int
+    to_us: int
+    allow_negative: bool
+
+
+class _Shape(NamedTuple):
+    """`decode_shapes.Shape` with places instead of paths; `nodes`: objects in the data, the data itself first."""
+
+    event_type: str
+    kind: int
+    taken: bool
+    nodes: list[list[_Field]]
+    slots: int
+    texts: list[int]
+    numbers: list[tuple[int, int]]
+    members: list[int]
+    needs: list[_Need]
+
+
+class KernelDecoder:
+    """Reads the messages that the kernel can read. `skew_ms` as for `Decoder`."""
+
+    def __init__(self, module: Module, shapes: Sequence[Shape], limits: Limits, skew_ms: int) -> None:
+        self._shapes = shapes
+        self._skew_ms = skew_ms
+        self._kernel = module.Kernel([_compiled(shape) for shape in shapes], limits)
+        # The kernel numbers texts on its own, so as to touch no Python object: its code -> code in the vocabulary.
+        self._codes = np.zeros(1, np.int64)
+        self._vocabulary: Vocabulary | None = None
+
+    def decode(
+        self, values: Sequence[bytes | None], timestamps_ms: IntArray, vocabulary: Vocabulary
+    ) -> tuple[Decoded, list[int]]:
+        """What the messages hold that it can read, their places counted without the others; and the places of those.
+
+        Arguments as for `Decoder.decode`.
+        """
+        if vocabulary is not self._vocabulary:
+            self._kernel.forget()
+            self._codes, self._vocabulary = np.zeros(1, np.int64), vocabulary
+        limits_us = ((timestamps_ms + self._skew_ms) * 1_000).astype(np.int64)
+        messages = list(values)
+        while True:
+            decoded, counts, spoilt = self._columns(messages, limits_us, vocabulary)
+            if not spoilt:
+                return decoded, np.flatnonzero(counts == 0).tolist()
+            for place in spoilt:  # a formula fails: rare, so all is read again without these messages
+                messages[place] = None
+
+    def _columns(
+        self, messages: list[bytes | None], limits_us: IntArray, vocabulary: Vocabulary
+    ) -> tuple[Decoded, npt.NDArray[np.int32], list[int]]:
+        """The columns, rows by message, and the messages with a row that lacks what a formula needs."""
+        raw_counts, kinds, times, digests, types, news = self._kernel.decode(messages, limits_us.tobytes())
+        self._codes = np.concatenate([self._codes, vocabulary.codes(news, len(news))])
+        counts = np.frombuffer(raw_counts, np.int32)
+        taken = counts[counts > 0]
+        message = np.repeat(np.arange(len(taken), dtype=np.int32), taken)
+        starts = np.cumsum(taken, dtype=np.int32) - taken
+        time_us = np.frombuffer(times, np.int64)
+        found: dict[int, TypeRows] = {}
+        spoilt: list[int] = []
+        for shape, columns in zip(self._shapes, types, strict=True):
+            if shape.kind != UNMETERED and columns[0]:
+                rows = found[shape.kind] = self._type_rows(shape, columns)
+                if shape.formulas:
+                    formula_columns(shape, rows)
+                    wrong = message[lacking(shape, rows, time_us)]
+                    spoilt += np.flatnonzero(counts)[wrong].tolist()
+        rows_in_all = len(time_us)
+        sequence, source = np.full((2, rows_in_all), -1, np.int64)
+        decoded = Decoded(
+            message=message,
+            index=np.arange(rows_in_all, dtype=np.int32) - starts[message],
+            kind=np.frombuffer(kinds, np.int16),
+            time_us=time_us,
+            digest=_pairs(digests),
+            types=found,
+            refusals=[],
+            sequence=sequence,
+            source=source,
+            sources=np.empty((0, 2), np.uint64),
+            vocabulary=vocabulary,
+        )
+        return decoded, counts, spoilt
+
+    def _type_rows(self, shape: Shape, columns: tuple[Any, ...]) -> TypeRows:
+        rows, subjects, texts, numbers, members = columns
+        return TypeRows(
+            np.frombuffer(rows, np.int64),
+            self._coded(subjects),
+            {path: self._coded(codes) for path, codes in zip(shape.texts, texts, strict=True)},
+            {
+                key: (np.frombuffer(scaled, np.int64), np.frombuffer(present, np.bool_))
+                for key, (scaled, present) in zip(shape.numbers, numbers, strict=True)
+            },
+            {
+                path: (_pairs(digest), np.frombuffer(present, np.bool_))
+                for path, (digest, present) in zip(shape.members, members, strict=True)
+            },
+        )
+
+    def _coded(self, codes: bytearray) -> IntArray:
+        coded: IntArray = self._codes[np.frombuffer(codes, np.int64)]
+        return coded
+
+
+def _pairs(digests: bytearray) -> npt.NDArray[np.uint64]:
+    return np.frombuffer(digests, np.uint64).reshape(-1, 2)
+
+
+def _compiled(shape: Shape) -> _Shape:
+    slots: dict[str, int] = {}
+    nodes: list[list[_Field]] = []
+
+    def add(node: Node, above: str) -> int:
+        place = len(nodes)
+        fields: list[_Field] = []
+        nodes.append(fields)
+        for name, child in node.children.items():
+            if child.leaf:
+                fields.append(_Field(name, slots.setdefault(above + name, len(slots)), 0))
+            else:
+                fields.append(_Field(name, None, add(child, f"{above}{name}.")))
+        return place
+
+    if shape.paths and shape.hot:
+        add(shape.root, "")
+    needs = [
+        _Need(
+            shape.numbers.index((span.meter.value, span.meter.precision)),
+            max(span.from_ms * 1_000, 0),
+            min(span.to_ms * 1_000, END_US),
+            span.meter.allow_negative,
+        )
+        for span in shape.spans
+        if reads_number(span.meter) and isinstance(span.meter.value, str)
+    ]
+    return _Shape(
+        event_type=shape.type,
+        kind=shape.kind,
+        taken=shape.hot,
+        nodes=nodes,
+        slots=len(slots),
+        texts=[slots[path] for path in shape.texts] if shape.hot else [],
+        numbers=[(slots[path], precision) for path, precision in shape.numbers] if shape.hot else [],
+        members=[slots[path] for path in shape.members] if shape.hot else [],
+        needs=needs,
+    )
