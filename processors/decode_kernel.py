@@ -21,10 +21,10 @@ from processors.instants import END_US
 from processors.vocabulary import Vocabulary
 
 INTERFACE = 1  # of the compiled module; one of another checkout is not used
-NOT_BUILT = "kernel: not built (`make kernel` builds it); the Python decoder reads everything"
-OUTDATED = "kernel: built for another version, so not used; `make kernel` builds it anew"
-SWITCHED_OFF = "kernel: built, and switched off by processing.kernel"
-IN_USE = "kernel: in use"
+NOT_BUILT = "not built, so the Python decoder reads everything; `make kernel` builds it"
+OUTDATED = "built for another version, so not used; `make kernel` builds it anew"
+SWITCHED_OFF = "built, and switched off by processing.kernel"
+IN_USE = "in use"
 
 IntArray = npt.NDArray[np.int64]
 
