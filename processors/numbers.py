@@ -6,7 +6,7 @@ No float takes part: a binary float of MessagePack counts with the exact value t
 import re
 from collections.abc import Sequence
 from math import isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,10 @@ CANONICAL_MAX = 40  # digits of a number used as text: holds every 128-bit integ
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 _CAST_MAX = 38 - DECIMALS_MAX  # characters: beyond 38 digits in all pyarrow's cast wraps around, and says nothing
-_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_PLAIN_CHARACTERS = b"0123456789.-\n"
-_MISPLACED = ("\n.", ".\n", "-.")  # a point needs a digit on both sides: pyarrow does not insist
+_STRANGE, _DIGIT, _SIGN, _POINT = 0, 1, 2, 3
+_KINDS = np.full(256, _STRANGE, np.uint8)  # of a byte of a text
+_KINDS[np.frombuffer(b"0123456789", np.uint8)] = _DIGIT
+_KINDS[ord("-")], _KINDS[ord(".")] = _SIGN, _POINT
 
 NO_NUMBER = 'is not a number; send a JSON number or a decimal string such as "12.5"'
 BOOLEAN = "is a boolean; send a number"
@@ -119,62 +120,57 @@ class Scaled(NamedTuple):
 
 def scale_column(values: Sequence[object], precision: int) -> Scaled:
     """`scale` of each value, None meaning a missing one; at least one."""
+    odd: list[int] = []
+    plain: Sequence[Any] = values
     kinds = set(map(type, values))
-    if kinds == {int}:
-        try:
-            whole = np.array(values, np.int64)
-        except OverflowError:
-            pass
-        else:
-            room = SCALED_MAX // 10**precision
-            if whole.max() <= room and whole.min() >= -room:
-                return Scaled(whole * 10**precision if precision else whole, None, [])
-    texts, odd = _texts(values, kinds)
-    scaled, unread = _scale_texts(texts, precision)
-    present = None
-    if type(None) in kinds:
-        present = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    if not kinds <= {int, str}:
+        odd = [place for place, value in enumerate(values) if value.__class__ not in (int, str)]
+        plain = _replaced(values, odd, 0)
+        kinds = set(map(type, plain))
+    scaled = _scale_integers(plain, precision) if kinds == {int} else None
+    unread: list[int] = []
+    if scaled is None:
+        scaled, unread = _scale_texts(plain if kinds == {str} else list(map(str, plain)), precision)
+    absent = [place for place in odd if values[place] is None]
     bad = []
-    for place in sorted({*odd, *unread}):
+    for place in sorted({*odd, *unread}.difference(absent)):
         try:
             scaled[place] = scale(values[place], precision)
         except NumberError:
             scaled[place] = 0
             bad.append(place)
-    if bad:
-        present = np.ones(len(values), np.bool_) if present is None else present
-        present[bad] = False
+    if not absent and not bad:
+        return Scaled(scaled, None, [])
+    present = np.ones(len(values), np.bool_)
+    present[absent + bad] = False
     return Scaled(scaled, present, bad)
 
 
-def _texts(values: Sequence[object], kinds: set[type]) -> tuple[list[str], list[int]]:
-    """Each value as text, "0" where it has none; and the places of other values than texts, integers and None."""
-    if kinds == {str}:
-        return list(values), []  # type: ignore[arg-type]
-    if kinds <= {str, int}:
-        return list(map(str, values)), []
-    odd = [place for place, value in enumerate(values) if value.__class__ not in (str, int, type(None))]
-    return [str(value) if value.__class__ in (str, int) else "0" for value in values], odd
+def _replaced(values: Sequence[Any], places: list[int], by: Any) -> list[Any]:
+    found = list(values)
+    for place in places:
+        found[place] = by
+    return found
 
 
-def _scale_texts(texts: list[str], precision: int) -> tuple[npt.NDArray[np.int64], list[int]]:
+def _scale_integers(values: Sequence[int], precision: int) -> npt.NDArray[np.int64] | None:
+    """None where one is too large, which the slow road tells apart."""
+    try:
+        whole = np.array(values, np.int64)
+    except OverflowError:
+        return None
+    room = SCALED_MAX // 10**precision
+    if whole.max() > room or whole.min() < -room:
+        return None
+    return whole * 10**precision if precision else whole
+
+
+def _scale_texts(texts: Sequence[str], precision: int) -> tuple[npt.NDArray[np.int64], list[int]]:
     """All plain decimals at once; the places of the others, whose values are 0, for the slow road."""
-    joined = "\n".join(["", *texts, ""])
-    others: list[int] = []
-    if joined.count("\n") != len(texts) + 1 or not _is_plain(joined):
-        others = [place for place, text in enumerate(texts) if not _PLAIN.fullmatch(text)]
-        texts = texts.copy()
-        for place in others:
-            texts[place] = "0"
     column = pa.array(texts, pa.string())
-    lengths = np.diff(np.frombuffer(column.buffers()[1], np.int32, len(texts) + 1))
-    if lengths.max() > _CAST_MAX:
-        long = np.flatnonzero(lengths > _CAST_MAX).tolist()
-        others += long
-        texts = texts.copy()
-        for place in long:
-            texts[place] = "0"
-        column = pa.array(texts, pa.string())
+    others = _not_plain(column)
+    if others:
+        column = pa.array(_replaced(texts, others, "0"), pa.string())
     limbs, unread = cast_column(column, pa.decimal128(38, precision), 2)
     low, high = limbs[:, 0].copy(), limbs[:, 1]  # little endian
     large = (high != low >> 63) | (low > SCALED_MAX) | (low < -SCALED_MAX)
@@ -184,8 +180,24 @@ def _scale_texts(texts: list[str], precision: int) -> tuple[npt.NDArray[np.int64
     return low, others + unread
 
 
-def _is_plain(joined: str) -> bool:
-    """Whether lines hold digits, signs and points alone, with digits around each point; pyarrow refuses the rest."""
-    if not joined.isascii() or joined.encode().translate(None, _PLAIN_CHARACTERS):
-        return False
-    return not any(mark in joined for mark in _MISPLACED)
+def _not_plain(column: "pa.StringArray") -> list[int]:
+    """Places of texts that hold anything but digits, signs, and a point between digits, or too many of them; whatever
+    else is wrong with a text pyarrow finds itself."""
+    _, bounds, memory = column.buffers()
+    ends = np.frombuffer(bounds, np.int32, len(column) + 1)
+    if not ends[-1]:
+        return list(range(len(column)))
+    text = np.frombuffer(memory, np.uint8, ends[-1])
+    wrong = np.diff(ends) > _CAST_MAX
+    kind = _KINDS[text]
+    # A point needs a digit on both sides, and within its text. What is behind the last character is no digit.
+    points = np.flatnonzero(kind == _POINT)
+    if len(points):
+        digit = np.append(kind == _DIGIT, False)
+        misplaced = ~(digit[points - 1] & digit[points + 1])
+        misplaced |= np.isin(points, ends) | np.isin(points + 1, ends)
+        wrong[np.searchsorted(ends, points[misplaced], "right") - 1] = True
+    strange = np.flatnonzero(kind == _STRANGE)
+    wrong[np.searchsorted(ends, strange, "right") - 1] = True
+    found: list[int] = np.flatnonzero(wrong).tolist()
+    return found
