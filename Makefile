@@ -16,7 +16,7 @@ FAULTS ?= 200
 SEED ?= 1
 REPORT ?= .tollstream/chaos.json
 
-.PHONY: help setup demo test lint bench simulate chaos fuzz mutants clean
+.PHONY: help setup demo test lint bench simulate chaos fuzz mutants kernel clean
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -67,5 +67,20 @@ fuzz: $(READY) ## the decoder and the checkpoint loader: INPUTS mutated inputs f
 mutants: .venv-mutants/.ready ## changes to the core that no test notices: SAMPLE of them (0: all), FILES="rating/money.py"
 	.venv-mutants/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS) $(addprefix --file ,$(FILES))
 
+.venv-kernel/.ready: requirements/kernel.txt $(READY)
+	$(BIN)/python -m venv .venv-kernel
+	.venv-kernel/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/kernel.txt
+	@touch $@
+
+# Its own tests run in release form: a compiler that optimises wrongly has been met. Then it is compared with the Python
+# decoder before anything uses it.
+kernel: .venv-kernel/.ready ## the decoder compiled, for a fraction of its CPU (needs Rust; everything runs without it too)
+	@command -v cargo > /dev/null || { echo "the kernel needs Rust's cargo; without the kernel everything runs as well"; exit 2; }
+	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo test --quiet --release --locked --manifest-path kernel/Cargo.toml
+	rm -rf kernel/dist
+	.venv-kernel/bin/maturin build --quiet --release --locked --manifest-path kernel/Cargo.toml --interpreter $(CURDIR)/$(BIN)/python --out kernel/dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall kernel/dist/*.whl
+	$(BIN)/python -m pytest -q tests/unit/test_kernel_agrees.py
+
 clean: ## remove the environment and all state
-	rm -rf $(VENV) .tollstream .venv-mutants .mutants
+	rm -rf $(VENV) .tollstream .venv-mutants .mutants .venv-kernel kernel/target kernel/dist
