@@ -1,12 +1,13 @@
 """The compiled kernel (`kernel/`, built by `make kernel`) as one more reader of messages.
 
-It takes single events and batches in JSON that it can read exactly as the Python path does, and hands every other
-message back whole. It is optional: where it is not built, the Python path reads everything.
+It takes single events and batches in JSON that it can read exactly as the Python path does. It hands back whole every
+other message, and single events of a batch that are odd and yet well-formed. It is optional: where it is not built, the
+Python path reads everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.settings import Limits
+from processors.decode_join import Part, joined
 from processors.decode_needs import formula_columns, lacking
 from processors.decode_shapes import UNMETERED, Node, Shape, reads_number
 from processors.decoded import Decoded, TypeRows
@@ -27,6 +29,7 @@ SWITCHED_OFF = "built, and switched off by processing.kernel"
 IN_USE = "in use"
 
 IntArray = npt.NDArray[np.int64]
+Read = Callable[[Sequence[bytes | None], IntArray], Decoded]  # of message values and their timestamps in ms
 
 
 class Module(Protocol):
@@ -87,6 +90,32 @@ class _Shape(NamedTuple):
     needs: list[_Need]
 
 
+class _Units:
+    """What is taken or handed back, each as one: an event of a message that the kernel reads, or a whole message.
+
+    `counts` int32[messages]: its events, 0 where it is handed back whole; `odd`: (message, index, start, end) of events
+    that are handed back alone. `message` int32[units]; `taken` and `back`: int32 units, ascending.
+    """
+
+    def __init__(self, counts: npt.NDArray[np.int32], odd: list[tuple[int, int, int, int]]) -> None:
+        units = np.maximum(counts, 1)
+        self.message = np.repeat(np.arange(len(counts), dtype=np.int32), units)
+        self._first = np.cumsum(units, dtype=np.int32) - units
+        self._span_of: dict[int, slice | None] = dict.fromkeys(self._first[counts == 0].tolist())
+        self._span_of |= {int(self._first[message]) + index: slice(start, end) for message, index, start, end in odd}
+        self.back = np.array(sorted(self._span_of), np.int32)
+        everything = np.arange(len(self.message), dtype=np.int32)
+        self.taken = np.delete(everything, self.back) if len(self.back) else everything
+
+    def index(self, units: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """int32[n]: the place of each in its message."""
+        return units - self._first[self.message[units]]
+
+    def left(self) -> list[tuple[int, slice | None]]:
+        """Of each in `back` its message, and where in it an event lies that is handed back alone."""
+        return [(int(self.message[unit]), self._span_of[unit]) for unit in self.back.tolist()]
+
+
 class KernelDecoder:
     """Reads the messages that the kernel can read. `skew_ms` as for `Decoder`."""
 
@@ -99,49 +128,52 @@ class KernelDecoder:
         self._vocabulary: Vocabulary | None = None
 
     def decode(
-        self, values: Sequence[bytes | None], timestamps_ms: IntArray, vocabulary: Vocabulary
-    ) -> tuple[Decoded, list[int]]:
-        """What the messages hold that it can read, their places counted without the others; and the places of those.
-
-        Arguments as for `Decoder.decode`.
-        """
+        self, values: Sequence[bytes | None], timestamps_ms: IntArray, vocabulary: Vocabulary, rest: Read
+    ) -> Decoded:
+        """Arguments as for `Decoder.decode`; `rest` reads, likewise and into `vocabulary`, what is handed back."""
         if vocabulary is not self._vocabulary:
             self._kernel.forget()
             self._codes, self._vocabulary = np.zeros(1, np.int64), vocabulary
-        limits_us = ((timestamps_ms + self._skew_ms) * 1_000).astype(np.int64)
+        limits_us = ((timestamps_ms + self._skew_ms) * 1_000).tobytes()
         messages = list(values)
         while True:
-            decoded, counts, spoilt = self._columns(messages, limits_us, vocabulary)
-            if not spoilt:
-                return decoded, np.flatnonzero(counts == 0).tolist()
-            for place in spoilt:  # a formula fails: rare, so all is read again without these messages
-                messages[place] = None
+            raw_counts, *columns, news, odd = self._kernel.decode(messages, limits_us)
+            self._codes = np.concatenate([self._codes, vocabulary.codes(news, len(news))])
+            units = _Units(np.frombuffer(raw_counts, np.int32), odd)
+            decoded, wrong = self._decoded(columns, vocabulary)
+            if not len(wrong):
+                break
+            for place in units.message[units.taken[wrong]].tolist():
+                messages[place] = None  # a formula fails: rare, so all is read again without these messages
+        if len(units.taken) == len(units.message):
+            decoded.message, decoded.index = units.message, units.index(units.taken)
+            return decoded
+        left = [values[place] if span is None else values[place][span] for place, span in units.left()]  # type: ignore[index]
+        parts: list[Part] = [(units.back, rest(left, timestamps_ms[units.message[units.back]]))]
+        if len(units.taken):
+            parts.append((units.taken, decoded))
+        whole = joined(parts)
+        unit = whole.message
+        whole.message, whole.index = units.message[unit], whole.index + units.index(unit)
+        return whole
 
-    def _columns(
-        self, messages: list[bytes | None], limits_us: IntArray, vocabulary: Vocabulary
-    ) -> tuple[Decoded, npt.NDArray[np.int32], list[int]]:
-        """The columns, rows by message, and the messages with a row that lacks what a formula needs."""
-        raw_counts, kinds, times, digests, types, news = self._kernel.decode(messages, limits_us.tobytes())
-        self._codes = np.concatenate([self._codes, vocabulary.codes(news, len(news))])
-        counts = np.frombuffer(raw_counts, np.int32)
-        taken = counts[counts > 0]
-        message = np.repeat(np.arange(len(taken), dtype=np.int32), taken)
-        starts = np.cumsum(taken, dtype=np.int32) - taken
+    def _decoded(self, columns: list[Any], vocabulary: Vocabulary) -> tuple[Decoded, IntArray]:
+        """What the kernel took, each row as a message of its own; and the rows that lack what a formula needs."""
+        kinds, times, digests, types = columns
         time_us = np.frombuffer(times, np.int64)
         found: dict[int, TypeRows] = {}
-        spoilt: list[int] = []
-        for shape, columns in zip(self._shapes, types, strict=True):
-            if shape.kind != UNMETERED and columns[0]:
-                rows = found[shape.kind] = self._type_rows(shape, columns)
+        wrong = [np.empty(0, np.int64)]
+        for shape, of_type in zip(self._shapes, types, strict=True):
+            if shape.kind != UNMETERED and of_type[0]:
+                rows = found[shape.kind] = self._type_rows(shape, of_type)
                 if shape.formulas:
                     formula_columns(shape, rows)
-                    wrong = message[lacking(shape, rows, time_us)]
-                    spoilt += np.flatnonzero(counts)[wrong].tolist()
-        rows_in_all = len(time_us)
-        sequence, source = np.full((2, rows_in_all), -1, np.int64)
+                    wrong.append(lacking(shape, rows, time_us))
+        count = len(time_us)
+        sequence, source = np.full((2, count), -1, np.int64)
         decoded = Decoded(
-            message=message,
-            index=np.arange(rows_in_all, dtype=np.int32) - starts[message],
+            message=np.arange(count, dtype=np.int32),
+            index=np.zeros(count, np.int32),
             kind=np.frombuffer(kinds, np.int16),
             time_us=time_us,
             digest=_pairs(digests),
@@ -152,7 +184,7 @@ class KernelDecoder:
             sources=np.empty((0, 2), np.uint64),
             vocabulary=vocabulary,
         )
-        return decoded, counts, spoilt
+        return decoded, np.concatenate(wrong)
 
     def _type_rows(self, shape: Shape, columns: tuple[Any, ...]) -> TypeRows:
         rows, subjects, texts, numbers, members = columns

@@ -20,7 +20,6 @@ from processors.decode_columns import (
     digests,
     with_instant,
 )
-from processors.decode_join import Part, joined
 from processors.decode_kernel import KernelDecoder, built
 from processors.decode_messages import HotDecoders, Messages
 from processors.decode_needs import formula_columns, lacking
@@ -55,14 +54,7 @@ class Decoder:
             self.vocabulary = Vocabulary()
         if self._kernel is None:
             return self._read(values, timestamps_ms)
-        decoded, back = self._kernel.decode(values, timestamps_ms, self.vocabulary)
-        if not back:
-            return decoded
-        parts: list[Part] = []
-        if len(back) < len(values):
-            parts.append((np.delete(np.arange(len(values), dtype=np.int32), back), decoded))
-        rest = self._read([values[place] for place in back], timestamps_ms[back])
-        return joined([*parts, (np.array(back, np.int32), rest)])
+        return self._kernel.decode(values, timestamps_ms, self.vocabulary, self._read)
 
     def _read(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
         """The Python path, which reads everything and defines what is valid."""

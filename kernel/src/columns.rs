@@ -4,7 +4,7 @@ use crate::shape::Shape;
 
 #[derive(Default)]
 pub struct Columns {
-    /// Rows of each message; 0: handed back.
+    /// Events of each message, with those that are handed back alone; 0: it is handed back whole.
     pub counts: Vec<i32>,
     pub kinds: Vec<i16>,
     pub times: Vec<i64>,

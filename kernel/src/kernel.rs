@@ -46,7 +46,7 @@ impl Kernel {
     }
 
     /// `values`: list of bytes or None; `limits_us`: int64 of each, the latest instant that its events may have.
-    /// Returns (counts, kinds, times, digests, types, texts seen for the first time).
+    /// Returns (counts, kinds, times, digests, types, texts seen for the first time, events handed back alone).
     fn decode<'py>(
         &mut self,
         py: Python<'py>,
@@ -63,29 +63,33 @@ impl Kernel {
             columns: &mut self.columns,
             room: &mut self.room,
             slots: Vec::new(),
+            odd: Vec::new(),
+            odd_here: 0,
             plain: false,
             limit_us: 0,
         };
-        for (value, limit) in values.iter().zip(limits_us.as_chunks::<8>().0) {
+        for (place, (value, limit)) in values.iter().zip(limits_us.as_chunks::<8>().0).enumerate() {
             let value = value.as_ref().map_or(&b""[..], |value| value.as_bytes());
             reader.limit_us = i64::from_ne_bytes(*limit);
-            let rows = reader.columns.rows();
-            let count = if value.len() > reader.limits.message_bytes_max {
-                None
-            } else {
-                take(&mut reader, value)
-            };
+            let (rows, odd) = (reader.columns.rows(), reader.odd.len());
+            let count = take(&mut reader, place, value);
             if count.is_none() {
                 reader.columns.truncate(rows);
+                reader.odd.truncate(odd);
             }
             reader.columns.counts.push(count.unwrap_or(0));
         }
-        self.result(py)
+        let odd = reader.odd;
+        self.result(py, odd)
     }
 }
 
 impl Kernel {
-    fn result<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    fn result<'py>(
+        &mut self,
+        py: Python<'py>,
+        odd: Vec<(usize, usize, usize, usize)>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let columns = &self.columns;
         let types: Vec<_> = columns.types.iter().map(|of_type| of_type.result(py)).collect();
         // Each was cut out of UTF-8 at bytes of ASCII.
@@ -102,6 +106,7 @@ impl Kernel {
             array(py, &columns.digests),
             types,
             news,
+            odd,
         )
             .into_pyobject(py)
     }
@@ -127,14 +132,15 @@ impl TypeColumns {
     }
 }
 
-/// The rows of one message; None where it is handed back.
-fn take<'a>(reader: &mut Reader<'a, '_>, value: &'a [u8]) -> Option<i32> {
+/// The events of one message; None where it is handed back whole.
+fn take<'a>(reader: &mut Reader<'a, '_>, place: usize, value: &'a [u8]) -> Option<i32> {
     let ascii = value.is_ascii();
-    if !ascii && std::str::from_utf8(value).is_err() {
+    if value.len() > reader.limits.message_bytes_max || (!ascii && std::str::from_utf8(value).is_err()) {
         return None;
     }
     reader.plain = ascii && !value.contains(&0x7F);
-    let count = reader.message(value).ok()?;
+    reader.odd_here = 0;
+    let count = reader.message(place, value).ok()?;
     i32::try_from(count).ok()
 }
 

@@ -1,5 +1,6 @@
 """Kernel and Python path together say what the Python path says alone: every event, every column, every refusal."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -34,12 +35,18 @@ class Pair:
         assert differences(one, other) == []
         return other
 
-    def handed_back(self, *messages: bytes | None) -> list[int]:
-        """The places of the messages that the kernel does not take."""
+    def handed_back(self, *messages: bytes | None) -> list[bytes | None]:
+        """The messages and events that the kernel does not take."""
         kernel = self.both._kernel
         assert isinstance(kernel, KernelDecoder)
-        times = np.full(len(messages), RECORD_MS, np.int64)
-        return kernel.decode(messages, times, self.both.vocabulary)[1]
+        found: list[bytes | None] = []
+
+        def rest(values: Sequence[bytes | None], timestamps_ms: Any) -> Decoded:
+            found.extend(values)
+            return self.both._read(values, timestamps_ms)
+
+        kernel.decode(messages, np.full(len(messages), RECORD_MS, np.int64), self.both.vocabulary, rest)
+        return found
 
 
 PAIR = Pair()
@@ -81,6 +88,7 @@ GOOD = [
     event("strange"),
     event(data={"user": {}, "plan": 17}),
     event(subject="zürich", time="2026-11-01T13:00:00.123456789+01:00"),
+    event(data={"user": {"id": "u"}, "unread": ['"\\\t\u0001', {"\n": msgspec.Raw(b"-1.5e+400")}]}),
 ]
 
 
@@ -108,6 +116,7 @@ ODD = {
     "no utf-8": written(data=b'{"x":"\xff"}'),
     "surrogate": written(data=b'{"x":"\xed\xa0\x80"}'),
     "exponent": written(data=b'{"plan":1e3}'),
+    "lone surrogate": written(data=b'{"x":"\\ud800"}'),
     "point in a text": written(data=b'{"plan":1.5}'),
     "long integer": written(data=b'{"plan":1234567890123456789012}'),
     "minus nothing": written(data=b'{"plan":-0}'),
@@ -139,13 +148,31 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_what_the_kernel_cannot_take_exactly_it_hands_back(name: str) -> None:
-    good = to_json(event())
-    assert PAIR.handed_back(good, ODD[name], good) == [1]
-    PAIR.decode(good, ODD[name], good)
-    if ODD[name] and name != "space before it":
-        batch = b"[" + good + b"," + (ODD[name] or b"") + b"]"
-        assert PAIR.handed_back(batch) == [0], "and the whole batch with it"
-        PAIR.decode(good, batch, good)
+    good, odd = to_json(event()), ODD[name]
+    assert PAIR.handed_back(good, odd, good) == [odd]
+    PAIR.decode(good, odd, good)
+    if odd and name != "space before it":
+        batch = b"[" + good + b" , " + odd + b" , " + good + b"]"
+        assert PAIR.handed_back(good, batch) in ([odd], [batch]), "that event alone, or the whole batch with it"
+        PAIR.decode(good, batch, good, batch)
+
+
+@pytest.mark.parametrize("name", ["exponent", "escaped", "numbered", "null as data", "no time", "tabulator"])
+def test_an_odd_event_of_a_batch_is_handed_back_alone(name: str) -> None:
+    good, odd = to_json(event()), written() if name == "tabulator" else ODD[name]
+    assert odd is not None
+    odd = odd.replace(b'"pro"', b'"a\\tb"')
+    batch = b"[" + b", ".join([good, odd, good, good, odd]) + b"]"
+    assert PAIR.handed_back(batch, good, odd, batch) == [odd] * 5
+    PAIR.decode(batch, good, odd, batch)
+
+
+def test_a_batch_of_many_odd_events_is_handed_back_whole() -> None:
+    good, odd = to_json(event()), written(time=b"1")
+    for count, found in ((8, 8), (9, 1)):
+        batch = b"[" + b",".join([good, *[odd] * count]) + b"]"
+        assert len(PAIR.handed_back(batch)) == found
+        PAIR.decode(batch)
 
 
 def test_the_order_of_fields_does_not_matter() -> None:
