@@ -5,7 +5,6 @@ Python objects live for one chunk only, so that they stay in the processor's cac
 
 from collections.abc import Iterable, Sequence
 from itertools import compress
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -159,17 +158,14 @@ class TypeColumns:
             *((path, column) for (path, _), column in self.numbers.items()),
             *self.members.items(),
         ]
-        self._fields = [
-            (shape.getters[path], [column.extend for of, column in columns if of == path]) for path in shape.paths
-        ]
+        self._extends = [[column.extend for of, column in columns if of == path] for path in shape.paths]
 
     def extend(self, rows: IntArray, subjects: IntArray, datas: Sequence[Any], plain: bool, short: bool) -> list[int]:
         """`subjects`: codes. Returns the rows that only the careful path can tell."""
         self._rows.append(rows)
         self._subjects.append(subjects)
         unfit: list[int] = []
-        for getter, extends in self._fields:
-            values = list(map(getter, datas))
+        for values, extends in zip(self.shape.values(datas), self._extends, strict=True):
             for extend in extends:
                 unfit += extend(values, plain, short)
         return rows[unfit].tolist() if unfit else []
@@ -222,16 +218,12 @@ class Columns:
         self._kinds.append(kinds)
         subject = self.vocabulary.codes(subjects, len(subjects))
         for columns in self.types:
-            places = np.flatnonzero(kinds == columns.shape.kind)
-            if len(places) == len(events):
-                odd = columns.extend(places + self.events, subject, datas, plain, short)
-            elif len(places):
-                # A slice at the end makes itemgetter give a tuple also for a single place.
-                pick = itemgetter(*places.tolist(), slice(0))
-                odd = columns.extend(places + self.events, subject[places], pick(datas)[:-1], plain, short)
-            else:
-                continue
-            self.suspects.update(odd)
+            mask = kinds == columns.shape.kind
+            places = np.flatnonzero(mask)
+            if len(places):
+                of_type = list(compress(datas, mask.tobytes()))
+                odd = columns.extend(places + self.events, subject[places], of_type, plain, short)
+                self.suspects.update(odd)
         self.events += len(events)
 
     def _identities(

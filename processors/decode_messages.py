@@ -16,7 +16,7 @@ from processors.decode_shapes import NO_TIME, UNMETERED, Envelope, Invalid, Noth
 from processors.decode_split import NESTING_MAX, SplitError, form_of, may_nest, nests, split
 from processors.vocabulary import Vocabulary
 
-CHUNK_EVENTS = 2_000  # as many event objects live at once: they fit the processor's cache
+CHUNK_EVENTS = 4_000  # as many event objects live at once: they fit the processor's cache
 JOINED_BYTES_MAX = 4_096  # messages of at most this size are screened together; larger ones one by one
 
 FORMS: tuple[Form, Form] = ("JSON", "MessagePack")

@@ -4,7 +4,7 @@ Two structs for each object in the data: one for the hot path, with the types a 
 left raw, for the careful path that says what is wrong.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Annotated, Any, Literal
@@ -139,9 +139,13 @@ class Shape:
         )
         # Stands for an event of this type whose values the careful path knows; takes the attributes by name.
         self.blank_event = partial(self.event, specversion="1.0")
-        self.getters: dict[str, Callable[[Any], Any]] = {
-            path: attrgetter(self._places[path]) if self.hot else _nothing for path in self.paths
-        }
+        places = [self._places[path] for path in self.paths] if self.hot else []
+        self._values = attrgetter(*places) if places else _nothing
+
+    def values(self, datas: Sequence[Any]) -> list[Sequence[Any]]:
+        """The values of each path, from the structs of the data."""
+        rows = map(self._values, datas)
+        return [*zip(*rows, strict=True)] if len(self.paths) > 1 and self.hot else [list(rows)] * len(self.paths)
 
     def _struct(self, node: Node, path: str, place: str) -> Any:
         """The struct of the hot path for an object; notes where each leaf lies in it."""

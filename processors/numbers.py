@@ -120,17 +120,14 @@ class Scaled(NamedTuple):
 
 def scale_column(values: Sequence[object], precision: int) -> Scaled:
     """`scale` of each value, None meaning a missing one; at least one."""
-    odd: list[int] = []
-    plain: Sequence[Any] = values
-    kinds = set(map(type, values))
-    if not kinds <= {int, str}:
-        odd = [place for place, value in enumerate(values) if value.__class__ not in (int, str)]
-        plain = _replaced(values, odd, 0)
-        kinds = set(map(type, plain))
-    scaled = _scale_integers(plain, precision) if kinds == {int} else None
+    kinds = list(map(type, values))
+    common = int if kinds.count(int) * 2 > len(kinds) else str  # what is not of the common kind goes one by one
+    odd = [] if kinds.count(common) == len(kinds) else [at for at, kind in enumerate(kinds) if kind is not common]
+    plain: Sequence[Any] = _replaced(values, odd, "0" if common is str else 0) if odd else values
     unread: list[int] = []
+    scaled = _scale_integers(plain, precision) if common is int else None
     if scaled is None:
-        scaled, unread = _scale_texts(plain if kinds == {str} else list(map(str, plain)), precision)
+        scaled, unread = _scale_texts(list(map(str, plain)), precision)
     absent = [place for place in odd if values[place] is None]
     bad = []
     for place in sorted({*odd, *unread}.difference(absent)):
@@ -195,7 +192,9 @@ def _not_plain(column: "pa.StringArray") -> list[int]:
     if len(points):
         digit = np.append(kind == _DIGIT, False)
         misplaced = ~(digit[points - 1] & digit[points + 1])
-        misplaced |= np.isin(points, ends) | np.isin(points + 1, ends)
+        begins = np.zeros(len(text) + 1, np.bool_)
+        begins[ends] = True
+        misplaced |= begins[points] | begins[points + 1]
         wrong[np.searchsorted(ends, points[misplaced], "right") - 1] = True
     strange = np.flatnonzero(kind == _STRANGE)
     wrong[np.searchsorted(ends, strange, "right") - 1] = True
