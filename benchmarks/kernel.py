@@ -11,7 +11,7 @@ import numpy as np
 
 from config.loader import load
 from edge.generate import Shape, Traffic
-from processors.decode_kernel import NOT_BUILT, built
+from processors.compiled import NOT_BUILT, built
 from processors.events import Decoder
 
 _CONFIG = Path(__file__).parent.parent / "demo" / "config"

@@ -8,13 +8,13 @@ Python path reads everything.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from config.settings import Limits
+from processors.compiled import Module
 from processors.decode_join import Part, joined
 from processors.decode_needs import formula_columns, lacking
 from processors.decode_shapes import UNMETERED, Node, Shape, reads_number
@@ -22,41 +22,8 @@ from processors.decoded import Decoded, TypeRows
 from processors.instants import END_US
 from processors.vocabulary import Vocabulary
 
-INTERFACE = 1  # of the compiled module; one of another checkout is not used
-NOT_BUILT = "not built, so the Python decoder reads everything; `make kernel` builds it"
-OUTDATED = "built for another version, so not used; `make kernel` builds it anew"
-SWITCHED_OFF = "built, and switched off by processing.kernel"
-IN_USE = "in use"
-
 IntArray = npt.NDArray[np.int64]
 Read = Callable[[Sequence[bytes | None], IntArray], Decoded]  # of message values and their timestamps in ms
-
-
-class Module(Protocol):
-    """The compiled module."""
-
-    INTERFACE: int
-    Kernel: Any
-
-
-def built() -> Module | None:
-    """The compiled module, where it is built for this version."""
-    try:
-        module: Any = import_module("tollstream_kernel")
-    except ImportError:
-        return None
-    return module if module.INTERFACE == INTERFACE else None
-
-
-def status(*, wanted: bool) -> str:
-    """One line on whether it is used; `wanted`: the setting."""
-    if built() is None:
-        try:
-            import_module("tollstream_kernel")
-        except ImportError:
-            return NOT_BUILT
-        return OUTDATED
-    return IN_USE if wanted else SWITCHED_OFF
 
 
 class _Field(NamedTuple):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from config.catalogue import Catalogue
 from config.settings import Limits
+from processors.compiled import built
 from processors.decode_careful import CarefulDecoder, Judged
 from processors.decode_columns import (
     IntArray,
@@ -20,7 +21,7 @@ from processors.decode_columns import (
     digests,
     with_instant,
 )
-from processors.decode_kernel import KernelDecoder, built
+from processors.decode_kernel import KernelDecoder
 from processors.decode_messages import HotDecoders, Messages
 from processors.decode_needs import formula_columns, lacking
 from processors.decode_shapes import INVALID, UNMETERED, compile_shapes
@@ -44,8 +45,10 @@ class Decoder:
         self._careful = CarefulDecoder(self._shapes, limits, skew_ms)
         self._split_of: tuple[bytes, list[bytes]] = (b"", [])
         self.vocabulary = Vocabulary()
-        module = built() if kernel else None
-        self._kernel = None if module is None else KernelDecoder(module, self._shapes, limits, skew_ms)
+        self.compiled = built() if kernel else None
+        self._kernel = None
+        if self.compiled is not None:
+            self._kernel = KernelDecoder(self.compiled, self._shapes, limits, skew_ms)
 
     def decode(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
         """`values`: message values; `timestamps_ms` int64[len(values)]: their records' timestamps. Never raises for

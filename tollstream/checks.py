@@ -38,7 +38,7 @@ def doctor(*, format: Format = "table", place: Where) -> int:
     format
         How to print the checks.
     """
-    from processors.decode_kernel import status
+    from processors.compiled import status
     from stack.doctor import Check, checks
 
     config = place.load()

@@ -66,7 +66,7 @@ def run(
     prepare(config)
     refuse_unsafe(config)
 
-    from processors.decode_kernel import status
+    from processors.compiled import status
     from processors.supervise import Supervisor
     from sinks.topics import partition_count
     from tollstream.health import HealthDoor

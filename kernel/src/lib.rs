@@ -10,6 +10,7 @@ mod identity;
 mod instant;
 mod kernel;
 mod number;
+mod probe;
 mod scan;
 mod shape;
 mod texts;
@@ -24,6 +25,8 @@ pub type Taken<T> = Result<T, HandedBack>;
 mod tollstream_kernel {
     #[pymodule_export]
     use crate::kernel::Kernel;
+    #[pymodule_export]
+    use crate::probe::{add, find};
 
     /// Of the Python side that this module fits, `processors/decode_kernel.py`.
     #[pymodule_export]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from processors.decode_kernel import built
+from processors.compiled import built
 from tests.fuzz import fold, kernel, load
 from tests.fuzz.hunt import Target
 

@@ -12,7 +12,7 @@ import pytest
 
 from config.catalogue import Catalogue
 from processors import decode_messages, numbers
-from processors.decode_kernel import built
+from processors.compiled import built
 from processors.decode_shapes import Invalid
 from processors.digests import DamagedError
 from tests.fuzz import fold, load

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from config.settings import Settings
-from processors.decode_kernel import built
+from processors.compiled import built
 from tests.simulation import intervals
 from tests.simulation.simulate import simulate
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import events_samples
 import pytest
 
-from processors.decode_kernel import built
+from processors.compiled import built
 from processors.events import Decoder
 
 

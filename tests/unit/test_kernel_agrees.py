@@ -15,7 +15,8 @@ from test_events_paths_agree import JSON, PACKED, mangled
 from config.catalogue import Catalogue, EventType
 from config.formulas import Formula
 from config.settings import Limits
-from processors.decode_kernel import KernelDecoder, built
+from processors.compiled import built
+from processors.decode_kernel import KernelDecoder
 from processors.decoded import Decoded
 from processors.events import Decoder
 
