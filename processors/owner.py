@@ -125,6 +125,7 @@ class Owner:
                 f"partition {self.partition}: to restore, the log must reach back to records of before "
                 f"{self._since_ms} ms, and it begins at offset {low}; restore a backup of Redis, or keep the log longer"
             )
+        start = max(start, low)  # a log that cannot tell times says 0; where it begins at the mark, the digest decides
         self._restoring, self.state.offset = mark, start
         return start
 

@@ -24,7 +24,8 @@ class Partition:
         self.consumed = 0  # behind the last record that anybody was given
 
     def append(self, key: bytes | None, value: bytes | None, timestamp_ms: int = 0, offset: int = -1) -> None:
-        """`offset` only where there is a gap before it."""
+        """`offset` where the sender's log says it; never one that is taken, or the recount would be of another log."""
+        assert offset < 0 or offset >= self.end, f"offset {offset} is below the log's end {self.end}"
         offset = max(offset, self.end)
         self.records.append(Record(offset, timestamp_ms, key, value))
         self.end = offset + 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.mischief import EVENTS
 from tests.simulation.plants import PLANTS
 from tests.simulation.simulate import main, simulate
+from tests.simulation.world import World
 
 SEEDS = range(1, 121)
 # Seeds that once failed, and what was wrong. What the simulator does with a seed changes when it learns something, so
@@ -15,6 +17,8 @@ MENDED = {
     13: "an owner died before the counts of a checkpoint without rows went out, and nobody sent them",
     54: "a worker began on the topic made anew with the offsets and the state of the old one",
     72: "a zombie's rows of an older catalogue came after they had been looked for, and stayed",
+    619: "the recount had an admission record behind the last record, the broker behind the gap that a cut had left",
+    1_000_341: "a restore from a log that began at the mark read below it where the broker cannot tell times, and died",
 }
 
 
@@ -62,6 +66,16 @@ def test_a_seed_replays_the_same_run() -> None:
     one, other = simulate(11)[0], simulate(11)[0]
     assert one.seen == other.seen
     assert one.tables.usage.rows == other.tables.usage.rows
+
+
+def test_a_record_that_comes_back_has_the_offset_that_the_broker_gives_it() -> None:
+    """Also where the log was cut within a gap, so that its end is not right behind its last record."""
+    world = World(1)
+    there = world.broker.topics[EVENTS].partitions[0]
+    there.append(None, b"cut off", 0, 7)
+    there.truncate(7)
+    said = [0, 0, world.topic_id, 0, []]
+    assert world.bring_back(0, said, b"comes back") == there.records[-1].offset == world.logs[0][0].offset == 7
 
 
 def test_a_failing_seed_prints_how_to_replay_it(

@@ -97,11 +97,12 @@ class World:
         if partition in self.harmed:
             return None
         log, at = self.logs[partition], self.shown[partition]
-        offset = log[at - 1].offset + 1 if at else 0
+        offset = max(log[at - 1].offset + 1 if at else 0, self.broker.topics[EVENTS].partitions[partition].end)
         at_ms = said[0] if self.rng.random() < 0.7 else max([one.timestamp_ms for one in log[:at]], default=said[0])
+        moved = max(1, offset + 1 - log[at].offset) if log[at:] else 0
         log[at:] = [
             message_of(self, offset, at_ms, value, said),
-            *(one._replace(offset=one.offset + 1) for one in log[at:]),
+            *(one._replace(offset=one.offset + moved) for one in log[at:]),
         ]
         self._show(partition, log[at : at + 1])
         self.seen["admission records"] += 1

@@ -38,7 +38,7 @@ class Log:
         self.messages: list[tuple[int, int, bytes]] = []
         self.first = 0
         self.marked: Mark | None = None
-        self.away = False
+        self.away = self.timeless = False
 
     def add(self, kind: str, at_h: float, text: str = "x") -> None:
         at_ms = MIDNIGHT_MS + int(at_h * HOUR_MS)
@@ -53,6 +53,8 @@ class Log:
         return self.first
 
     def first_at(self, timestamp_ms: int) -> int:
+        if self.timeless:
+            return 0
         found = [offset for offset, at_ms, _ in self.messages if at_ms >= timestamp_ms and offset >= self.first]
         return found[0] if found else len(self.messages)
 
@@ -263,6 +265,15 @@ def test_a_log_that_was_cut_short_of_the_restore_is_refused(place: Place, first:
     with pytest.raises(LogTooShortError):
         owner = place.owner()
         owner.begin()
+        owner.at_end()
+
+
+def test_a_log_that_begins_at_the_mark_and_knows_no_times_is_read_from_there(place: Place) -> None:
+    """The embedded broker answers 0, where nothing is any more."""
+    marked(place)
+    place.log.first, place.log.timeless = 3, True
+    owner = place.begun(3)
+    with pytest.raises(LogTooShortError, match="not the one that was there"):
         owner.at_end()
 
 
