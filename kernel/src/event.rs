@@ -1,18 +1,17 @@
 //! One event: from its bytes to a row of the columns.
 
-use crate::columns::{Columns, TypeColumns};
-use crate::identity::{digest, identity};
+use crate::columns::Columns;
+use crate::identity::identity;
 use crate::instant::micros;
-use crate::number::scaled;
 use crate::scan::{Cursor, Scalar};
 use crate::shape::{Limits, Shape};
 use crate::texts::Texts;
+use crate::values::{Values, is_fit, read_object};
 use crate::{HandedBack, Taken};
 
 const UNMETERED: i16 = -1;
 /// A batch with more odd events than this, and than one in eight, is read faster as a whole elsewhere.
 const ODD_MAX: usize = 8;
-const WHOLE_MAX: usize = 18; // characters of an integer that is read as text: all these are canonical but "-0"
 
 /// The attributes of an event, and its data, unread.
 #[derive(Default)]
@@ -24,6 +23,29 @@ struct Envelope<'a> {
     subject: Option<&'a [u8]>,
     time: Option<&'a [u8]>,
     data: Option<&'a [u8]>,
+}
+
+impl<'a> Envelope<'a> {
+    /// The attribute of that name, of those that are texts and nothing more.
+    fn text(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        match name {
+            b"specversion" => Some(&mut self.specversion),
+            b"id" => Some(&mut self.id),
+            b"source" => Some(&mut self.source),
+            b"subject" => Some(&mut self.subject),
+            b"time" => Some(&mut self.time),
+            _ => None,
+        }
+    }
+}
+
+/// A field that is named twice is handed back.
+fn once<'a>(field: &mut Option<&'a [u8]>, text: &'a [u8]) -> Taken<()> {
+    if field.replace(text).is_some() {
+        Err(HandedBack)
+    } else {
+        Ok(())
+    }
 }
 
 /// Takes the events of one message after the other.
@@ -91,63 +113,38 @@ impl<'a> Reader<'a, '_> {
     fn event(&mut self, cursor: &mut Cursor<'a>) -> Taken<()> {
         let mut envelope = Envelope::default();
         let mut shape = None; // of the type, once it is known
-        let mut read = None; // the shape by which the data was read already
+        let mut read = false; // the data, by that shape
         cursor.expect(b'{')?;
         loop {
-            let field = match cursor.name()? {
-                b"specversion" => &mut envelope.specversion,
-                b"id" => &mut envelope.id,
-                b"source" => &mut envelope.source,
+            match cursor.name()? {
                 b"type" => {
-                    if envelope.event_type.is_some() {
-                        return Err(HandedBack);
-                    }
                     let name = cursor.text()?;
-                    envelope.event_type = Some(name);
+                    once(&mut envelope.event_type, name)?;
                     shape = self.shape_of(name);
-                    if !cursor.more(b'}')? {
-                        break;
-                    }
-                    continue;
                 }
-                b"subject" => &mut envelope.subject,
-                b"time" => &mut envelope.time,
-                b"data" => {
-                    if envelope.data.is_some() {
-                        return Err(HandedBack);
+                b"data" => match shape {
+                    Some(place) if self.reads_data(place) => {
+                        once(&mut envelope.data, b"")?;
+                        read = true;
+                        self.data(cursor, place)?;
                     }
-                    envelope.data = Some(match shape {
-                        Some(place) if !self.shapes[place].nodes.is_empty() => {
-                            read = shape;
-                            self.data(cursor, place)?;
-                            b""
-                        }
-                        _ => cursor.skip()?,
-                    });
-                    if !cursor.more(b'}')? {
-                        break;
-                    }
-                    continue;
-                }
+                    _ => once(&mut envelope.data, cursor.skip()?)?,
+                },
                 b"sequencetype" | b"sequence" => return Err(HandedBack), // known by a number: not here
-                _ => {
-                    cursor.skip()?;
-                    if !cursor.more(b'}')? {
-                        break;
+                name => match envelope.text(name) {
+                    Some(field) => once(field, cursor.text()?)?,
+                    None => {
+                        cursor.skip()?;
                     }
-                    continue;
-                }
-            };
-            if field.replace(cursor.text()?).is_some() {
-                return Err(HandedBack); // named twice
+                },
             }
             if !cursor.more(b'}')? {
                 break;
             }
         }
         if let Some(place) = shape
-            && read.is_none()
-            && !self.shapes[place].nodes.is_empty()
+            && self.reads_data(place)
+            && !read
         {
             match envelope.data {
                 Some(data) => self.data(&mut Cursor::new(data), place)?, // it came before the type
@@ -155,6 +152,10 @@ impl<'a> Reader<'a, '_> {
             }
         }
         self.add(&envelope, shape)
+    }
+
+    fn reads_data(&self, place: usize) -> bool {
+        !self.shapes[place].nodes.is_empty()
     }
 
     fn shape_of(&self, event_type: &[u8]) -> Option<usize> {
@@ -219,108 +220,5 @@ impl<'a> Reader<'a, '_> {
             Some(text) if !text.is_empty() && is_fit(text, bytes_max, self.plain) => Ok(text),
             _ => Err(HandedBack),
         }
-    }
-}
-
-/// `text` is UTF-8, of which U+0080 to U+009F are 0xC2 and one byte below 0xA0; what is below U+0020 was never taken.
-fn is_fit(text: &[u8], bytes_max: usize, plain: bool) -> bool {
-    text.len() <= bytes_max
-        && (plain || !text.contains(&0x7F) && !text.windows(2).any(|pair| pair[0] == 0xC2 && pair[1] < 0xA0))
-}
-
-/// Reads an object into the slots of its fields. `seen`: a bit for each slot and node met so far.
-fn read_object<'a>(
-    cursor: &mut Cursor<'a>,
-    shape: &Shape,
-    node: usize,
-    slots: &mut [Scalar<'a>],
-    seen: &mut u64,
-) -> Taken<()> {
-    cursor.expect(b'{')?;
-    if cursor.take(b'}') {
-        return Ok(());
-    }
-    let fields = &shape.nodes[node];
-    loop {
-        let name = cursor.name()?;
-        match fields.iter().find(|field| field.name.as_bytes() == name) {
-            None => {
-                cursor.skip()?;
-            }
-            Some(field) => {
-                let bit = 1 << field.slot.unwrap_or(shape.slots + field.node);
-                if *seen & bit != 0 {
-                    return Err(HandedBack); // named twice
-                }
-                *seen |= bit;
-                match field.slot {
-                    Some(slot) => slots[slot] = cursor.scalar()?,
-                    None => read_object(cursor, shape, field.node, slots, seen)?,
-                }
-            }
-        }
-        if !cursor.more(b'}')? {
-            return Ok(());
-        }
-    }
-}
-
-/// The values of one event.
-struct Values<'a, 'k> {
-    slots: &'k [Scalar<'a>],
-    limits: &'k Limits,
-    plain: bool,
-}
-
-impl Values<'_, '_> {
-    fn numbers(&self, shape: &Shape, time_us: i64, columns: &mut TypeColumns) -> Taken<()> {
-        for (&(slot, precision), column) in shape.numbers.iter().zip(&mut columns.numbers) {
-            column.push(match self.slots[slot] {
-                Scalar::Null => None,
-                Scalar::Bool(_) => return Err(HandedBack),
-                Scalar::Text(written) | Scalar::Whole(written) | Scalar::Decimal(written) => {
-                    Some(scaled(written, precision)?)
-                }
-            });
-        }
-        for need in &shape.needs {
-            let column = &columns.numbers[need.number];
-            let (value, present) = (column.values.last(), column.present.last());
-            let wrong = present != Some(&1) || (!need.allow_negative && value < Some(&0));
-            if wrong && (need.from_us..need.to_us).contains(&time_us) {
-                return Err(HandedBack);
-            }
-        }
-        Ok(())
-    }
-
-    fn members(&self, shape: &Shape, columns: &mut TypeColumns) -> Taken<()> {
-        for (&slot, column) in shape.members.iter().zip(&mut columns.members) {
-            column.push(canonical(self.slots[slot])?.map(digest));
-        }
-        Ok(())
-    }
-
-    fn texts(&self, shape: &Shape, columns: &mut TypeColumns, texts: &mut Texts) -> Taken<()> {
-        for (&slot, column) in shape.texts.iter().zip(&mut columns.texts) {
-            let text = canonical(self.slots[slot])?.unwrap_or_default();
-            if !is_fit(text, self.limits.dimension_bytes_max, self.plain) {
-                return Err(HandedBack);
-            }
-            column.push(texts.code(text));
-        }
-        Ok(())
-    }
-}
-
-/// The canonical text of a value; None where it is missing.
-fn canonical(value: Scalar<'_>) -> Taken<Option<&[u8]>> {
-    match value {
-        Scalar::Null => Ok(None),
-        Scalar::Bool(true) => Ok(Some(b"true")),
-        Scalar::Bool(false) => Ok(Some(b"false")),
-        Scalar::Text(text) => Ok(Some(text)),
-        Scalar::Whole(written) if written.len() <= WHOLE_MAX && written != b"-0" => Ok(Some(written)),
-        Scalar::Whole(_) | Scalar::Decimal(_) => Err(HandedBack),
     }
 }

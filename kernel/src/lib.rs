@@ -14,6 +14,7 @@ mod probe;
 mod scan;
 mod shape;
 mod texts;
+mod values;
 
 /// This message is not for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
