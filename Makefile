@@ -16,9 +16,9 @@ FAULTS ?= 200
 SEED ?= 1
 REPORT ?= .tollstream/chaos.json
 
-.PHONY: help setup demo test lint bench simulate chaos fuzz mutants kernel clean
+.PHONY: help setup demo test lint bench simulate chaos fuzz mutants bench-peers kernel clean
 help: ## show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements/lock.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tollstream needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..."; exit 2; }
@@ -65,7 +65,16 @@ fuzz: $(READY) ## the decoder and the checkpoint loader: INPUTS mutated inputs f
 	@touch $@
 
 mutants: .venv-mutants/.ready ## changes to the core that no test notices: SAMPLE of them (0: all), FILES="rating/money.py"
-	.venv-mutants/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS) $(addprefix --file ,$(FILES))
+	.venv-mutants/bin/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) $(addprefix --file ,$(FILES))
+
+# The peers want other versions of what we have, and bring a hundred packages: an environment of their own, 1.7 GB.
+.venv-peers/.ready: requirements/peers.txt $(READY)
+	$(BIN)/python -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@touch $@
+
+bench-peers: .venv-peers/.ready ## the meter stage beside Faust, Quix Streams, Bytewax, Pathway and a hand-written loop
+	$(BIN)/python -m benchmarks.peers
 
 .venv-kernel/.ready: requirements/kernel.txt $(READY)
 	$(BIN)/python -m venv .venv-kernel
@@ -83,4 +92,4 @@ kernel: .venv-kernel/.ready ## the decoder compiled, for a fraction of its CPU (
 	$(BIN)/python -m pytest -q tests/unit/test_kernel_agrees.py
 
 clean: ## remove the environment and all state
-	rm -rf $(VENV) .tollstream .venv-mutants .mutants .venv-kernel kernel/target kernel/dist
+	rm -rf $(VENV) .tollstream .venv-mutants .venv-peers .mutants .venv-kernel kernel/target kernel/dist

@@ -29,10 +29,10 @@ def configuration(services: Mapping[str, str] = _NO_ENVIRONMENT) -> Config:
     return Config(config.settings, changes(None, config.catalogue, 0).catalogue)
 
 
-def emit(config: Config, events: int, say: Callable[[str], None]) -> dict[str, Any]:
+def emit(config: Config, events: int, say: Callable[[str], None], seed: int = SEED) -> dict[str, Any]:
     """Put single-event JSON messages on the events topic, all acknowledged; the truth about them."""
     say(f"emitting {events:,} events")
-    traffic = Traffic(Shape(seed=SEED, events=events, base_time=datetime.now(UTC)))
+    traffic = Traffic(Shape(seed=seed, events=events, base_time=datetime.now(UTC)))
     kafka = config.settings.kafka
     with Emitter(kafka.bootstrap, kafka.events_topic) as emitter:
         emitter.emit_lines(chain.from_iterable(traffic.blocks()))

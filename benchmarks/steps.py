@@ -19,8 +19,9 @@ from processors.checkpoint import Recorder
 from processors.columns import rated_columns, usage_columns
 from processors.events import Decoded, Decoder
 from processors.meter import Batch, PartitionState
-from processors.outputs import WindowRow, changed_rows
+from processors.outputs import changed_rows
 from processors.rate import Rater
+from processors.window_rows import WindowRows
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,8 +30,6 @@ _BATCH = 5000  # messages of one partition: what a worker with four of them take
 _CHECKPOINT_BATCHES = 2  # 40,000 messages of all four: near `checkpoint_events`
 _RATE_CHECKPOINTS = 2  # one second's worth at 80,000 events a second
 _FOLD, _DECODE = "fold", "decode"
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(WindowRow)
 
 
 class Step(msgspec.Struct):
@@ -104,9 +103,7 @@ def measure(events: int) -> Steps:
         if turn % _CHECKPOINT_BATCHES == 0 or last:
             changed = _checkpoint(config, watch, partitions)
             rows += len(changed)
-            watch.time(
-                "merge", rater.add, watch.time("decode rows", _decode, watch.time("encode rows", _encode, changed))
-            )
+            watch.time("merge", rater.add, watch.time("encode rows", _encode, changed))
         if turn % (_CHECKPOINT_BATCHES * _RATE_CHECKPOINTS) == 0 or last:
             priced = watch.time("rate", rater.rate)
             watch.time("columns of rated rows", rated_columns, priced)
@@ -115,8 +112,8 @@ def measure(events: int) -> Steps:
     return Steps(events, rows, rated, _steps(watch.cpu_s, events, rows, rated))
 
 
-def _checkpoint(config: Config, watch: _Stopwatch, partitions: list[_Partition]) -> list[WindowRow]:
-    changed: list[WindowRow] = []
+def _checkpoint(config: Config, watch: _Stopwatch, partitions: list[_Partition]) -> WindowRows:
+    changed = WindowRows()
     for number, one in enumerate(partitions):
         changed += watch.time("output rows", changed_rows, one.state, "topic", number)
         written = watch.time("checkpoint", one.recorder.checkpoint, 0, 0)
@@ -125,12 +122,8 @@ def _checkpoint(config: Config, watch: _Stopwatch, partitions: list[_Partition])
     return changed
 
 
-def _encode(rows: list[WindowRow]) -> list[tuple[bytes, bytes]]:
-    return [(_ENCODER.encode(row), _ENCODER.encode(row.key())) for row in rows]
-
-
-def _decode(messages: list[tuple[bytes, bytes]]) -> list[WindowRow]:
-    return [_DECODER.decode(value) for value, _ in messages]
+def _encode(rows: WindowRows) -> list[bytes]:
+    return [value for _, _, value in rows.messages(b"token")]
 
 
 def _steps(cpu_s: dict[str, float], events: int, rows: int, rated: int) -> list[Step]:
@@ -141,7 +134,6 @@ def _steps(cpu_s: dict[str, float], events: int, rows: int, rated: int) -> list[
         ("meter", "output rows", rows, "row"),
         ("meter", "columns of usage rows", rows, "row"),
         ("meter", "encode rows", rows, "row"),
-        ("rate", "decode rows", rows, "row"),
         ("rate", "merge", rows, "row"),
         ("rate", "rate", rated, "rated row"),
         ("rate", "columns of rated rows", rated, "rated row"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, time
+from itertools import pairwise
 
 from config.catalogue import WINDOW_MS
 from config.faults import Fault, quote
@@ -75,6 +76,7 @@ def contract_faults(contracts: Sequence[Row], plans: Sequence[Row], meters: Sequ
     versions = versions_of(plan for _, plan in built if plan is not None)
     broken = {row["id"] for row, plan in built if plan is None and row.good("id")}
     by_account: dict[str, list[Row]] = {}
+    sound: dict[str, list[tuple[Contract, Row]]] = {}
     for row in contracts:
         yield from rule_faults(row)
         for override in row.rows("override"):
@@ -84,10 +86,18 @@ def contract_faults(contracts: Sequence[Row], plans: Sequence[Row], meters: Sequ
             by_account.setdefault(row["account"], []).append(row)
         contract: Contract | None = whole(row)
         if contract is not None and broken.isdisjoint(contract.plans):
-            found = contract_checks.contract_faults(contract, versions, windows)
+            found = list(contract_checks.contract_faults(contract, versions, windows))
             yield from (Fault(f"{row.place.path}.{path}", text, row.place.file) for path, text in found)
+            if not found and (contract.to is None or contract.from_ < contract.to):
+                sound.setdefault(contract.account, []).append((contract, row))
     for dated in by_account.values():
         yield from _overlap_faults(dated)
+    for held in sound.values():
+        held.sort(key=lambda one: one[0].from_)
+        for (before, _), (contract, row) in pairwise(held):
+            fault = contract_checks.meeting_fault(before, contract, versions)
+            if fault is not None:
+                yield row.place_of("from_").fault(fault)
 
 
 def _overlap_faults(contracts: list[Row]) -> Iterator[Fault]:

@@ -84,9 +84,11 @@ class Processing(Section, frozen=True):
     skew_ms: NotNegative = 300_000  # how far an event may be ahead of its record: clocks without NTP drift by minutes
     checkpoint_events: Positive = 50_000  # the packed checkpoint costs 0.14 us an event at this size
     checkpoint_interval_ms: Positive = 500  # what a reader waits for at low rates
-    # Intervals are this many times longer while the log has more: few large inserts cost ClickHouse a fifth of many
-    # small ones, and a reader of a backlog waits for its end anyway.
+    # Checkpoints and intervals are this many times larger while there is a backlog, which is where the newest records
+    # taken are older than `behind_ms`: few large inserts cost ClickHouse a fifth of many small ones, a partial that
+    # changes often goes out less often, and a reader of a backlog waits for its end anyway.
     behind_factor: Annotated[int, Meta(ge=1, le=100)] = 4
+    behind_ms: Positive = 3_000  # the age of what is just late in coming; more than that is a backlog
     consume_messages_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000  # librdkafka refuses more than 1,000,000
     rate_interval_ms: Positive = 1_000  # an account is priced at most once in this time, however many partials arrive
     mark_interval_ms: Positive = 10_000  # bounds what a restore folds beyond the open windows

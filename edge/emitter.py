@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from edge.batches import Batches
-from edge.lines import joinable, json_array, msgpack_array, subject_of, to_msgpack
+from edge.forms import Form, Format, form_of
+from edge.lines import subject_of
 from edge.murmur2 import partition_of
 from edge.numbering import Numbering
 
-Format = Literal["json", "msgpack"]
+__all__ = ["BATCH_MAX", "MESSAGE_BYTES_MAX", "EmitError", "EmitReport", "Emitter", "Format", "Refusal"]
 
 # What a broker takes by default (`message.max.bytes`), for one uncompressed record.
 MESSAGE_BYTES_MAX = 1_048_588
@@ -27,7 +27,6 @@ BATCH_MAX = 10_000  # the processors refuse a message of more events by default
 _QUEUE_MESSAGES_MAX = 200_000  # about 50 MB of single events, a second's worth at full speed
 _QUEUE_KBYTES_MAX = 131_072
 _SUBJECTS_CACHED_MAX = 1 << 18  # murmur2 in Python costs 3 us, a cached subject 0.1 us
-_BATCH_BYTES_MAX = 512_000  # lines of one batch message; half of what a broker takes, room for MessagePack
 _REFUSALS_KEPT_MAX = 100  # the first ones are enough to see what is wrong; all are counted
 _POLL_S = 0.1  # the longest that an interrupt waits
 _METADATA_S = 20.0
@@ -127,28 +126,26 @@ class Emitter:
     def emit_lines(
         self,
         lines: Iterable[bytes],
-        batch: int = 1,
+        batch: int | None = None,
         format: Format = "json",
         rate: float | None = None,
         progress: Callable[[int, int], None] = lambda lines, size: None,
     ) -> EmitReport:
         """Send NDJSON lines, each as it stands, and wait until they are acknowledged.
 
-        Up to `batch` events of one partition share a message; a line that is not one JSON object goes alone. As
-        `msgpack`, such a line still goes as it stands. `rate` is in events a second. `progress` hears now and then how
-        many lines and bytes were added. A message that is too large is reported and left out; raises EmitError for
-        every other failure.
+        Up to `batch` events of one partition share a message, by default one, or 5,000 as `columnar`; a line that is
+        not one JSON object goes alone, and as it stands in any format. `rate` is in events a second. `progress` hears
+        now and then how many lines and bytes were added. A message that is too large is reported and left out; raises
+        EmitError for every other failure.
         """
-        if not 1 <= batch <= BATCH_MAX or (rate is not None and rate <= 0):
+        if not 1 <= (1 if batch is None else batch) <= BATCH_MAX or (rate is not None and rate <= 0):
             raise ValueError(f"batch must be from 1 to {BATCH_MAX:,}, and rate above 0")
         self._refused, self._refusals = 0, []
-        batch_bytes_max = min(_BATCH_BYTES_MAX, self._message_bytes_max // 2)
-        batches = Batches(msgpack_array if format == "msgpack" else json_array, batch, batch_bytes_max)
-        sent = self._sent
+        form, sent = form_of(format, batch, self._message_bytes_max), self._sent
         try:
-            count, blank = self._emit(lines, batches, format, rate, progress)
+            count, blank = self._emit(lines, form, rate, progress)
         except EmitError:
-            for place, message in batches.rest():
+            for place, message in form.batches.rest():
                 self._keep(message, None, place)
             raise
         return EmitReport(count - blank, blank, self._sent - sent, self._refused, self._refusals)
@@ -156,12 +153,12 @@ class Emitter:
     def _emit(
         self,
         lines: Iterable[bytes],
-        batches: Batches,
-        format: Format,
+        form: Form,
         rate: float | None,
         progress: Callable[[int, int], None],
     ) -> tuple[int, int]:
         """How many lines there were, and how many of them blank."""
+        item, batches = form
         step = _STEP_LINES if rate is None else max(1, min(_STEP_LINES, int(rate / 20)))
         start = time.monotonic()
         blank = size = told_lines = told_size = 0
@@ -175,16 +172,14 @@ class Emitter:
             key, partition, whole = self.place(line)
             if whole and self._numbering is not None:
                 line = self._numbering.stamp(line, partition)
-            value = line
-            if whole and format == "msgpack":
-                packed = to_msgpack(line)
-                value, whole = (line, False) if packed is None else (packed, True)
-            if batches.count_max > 1 and whole and len(value) <= batches.bytes_max and joinable(line):
-                self._send_all([*batches.add(partition, value)], number)
+            value, part = item(line, whole)
+            if batches.count_max > 1 and part is not None and len(value) <= batches.bytes_max:
+                self._send_all([*batches.add(partition, part, len(value))], number)
             else:
                 self._send(value, key, partition, number)
             if number % step == 0:
                 self._serve(0 if rate is None else start + number / rate)
+                self._send_all([*batches.aged()], number)
                 progress(number - told_lines, size - told_size)
                 told_lines, told_size = number, size
         self._send_all([*batches.rest()], number)

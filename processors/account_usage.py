@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from config.catalogue import BEGIN_MS, Catalogue
-from processors.merge import Merged
+from processors.merge import Merged, MeterDays, Prefix
 from processors.series import SeriesStates
 from processors.states import UsageState
 from rating.numbers import Quantity
@@ -48,8 +51,13 @@ class AccountUsage:
         return frozenset(meter for meter in self._aggregation if (account, meter) in self.merged.days)
 
     def totals(self, account: str, meters: frozenset[str], start: date, end: date) -> list[Total]:
-        """The usage on the days [start, end), gauges up to today; of what is carried all before it too."""
-        totals = self.series.totals(account, meters, start, min(end, self.today + _DAY))
+        """The usage on the days [start, end), gauges up to today; of what is carried all before it too.
+
+        Where usage is ahead of the clock, gauges go as far: what is said of a day must not change once the clock
+        reaches it, as its version does not.
+        """
+        used = [max(self.merged.days.get((account, meter), {}), default=self.today) for meter in meters]
+        totals = self.series.totals(account, meters, start, min(end, max(self.today, *used, date.min) + _DAY))
         since, until = day_ms(start), day_ms(end)
         return [one for one in totals if one.start_ms < until and (one.start_ms >= since or one.meter in self.carried)]
 
@@ -57,7 +65,7 @@ class AccountUsage:
         """The days of [start, end) on which anything was used, ascending; of what is carried all that have come."""
         found: set[date] = set()
         for meter in meters:
-            days = self.merged.days.get((account, meter), {})
+            days = self.merged.days.get((account, meter), _NEVER)
             found |= {day for day in days if start <= day < end}
             if days and meter in self.carried:
                 day, last = max(start, min(days)), min(end - _DAY, self.today)
@@ -65,11 +73,17 @@ class AccountUsage:
         return sorted(found)
 
     def versions(self, account: str, meters: Iterable[str], since: date, days: list[date]) -> dict[date, int]:
-        """Of each day the sum over all partials up to it: those since `since`, and of what is carried all before it."""
+        """Of each day the sum over all partials up to it: those since `since`, and of what is carried all before it.
+
+        What is carried grows by the day without any usage, so there the number of the day is part of it: who follows
+        totals by version alone sees each day's.
+        """
+        meters = frozenset(meters)
+        passing = not self.carried.isdisjoint(meters)
         states = sorted(
             (day, state.versions)
             for meter in meters
-            for day, state in self.merged.days.get((account, meter), {}).items()
+            for day, state in self.merged.days.get((account, meter), _NEVER).items()
             if day >= since or meter in self.carried
         )
         found, place, total = {}, 0, 0
@@ -77,22 +91,56 @@ class AccountUsage:
             while place < len(states) and states[place][0] <= day:
                 total += states[place][1]
                 place += 1
-            found[day] = total
+            found[day] = total + (day - _EPOCH).days * passing
         return found
 
-    def cumulated(self, account: str, meter: str, days: list[date]) -> list[Quantity]:
+    def by_day(
+        self, account: str, meter: str, since: date, start: date, end: date, first: date
+    ) -> tuple[Quantity | None, list[tuple[date, Quantity, int]]]:
+        """The quantity of a meter on the days [start, first), None if there are none; and for each day of [first, end)
+        that has any: the day, the quantity from `start` up to it, and its version as in `versions`."""
+        if meter in self.carried:
+            days = self.days(account, (meter,), start, end)
+            versions, quantities = self.versions(account, (meter,), since, days), self._cumulated(account, meter, days)
+            place = bisect_left(days, first)
+            found = [(day, total, versions[day]) for day, total in zip(days, quantities, strict=True)]
+            return quantities[place - 1] if place else None, found[place:]
+        held, by = self.merged.days[(account, meter)], self._aggregation[meter]
+        if first < start:
+            first = start
+        prefix, begin, version, running = held.prefix, since, 0, UsageState()
+        if prefix is not None and prefix.start == start and prefix.until <= first:
+            begin, version, running = prefix.until, prefix.version, replace(prefix.state)
+        days = held.between(begin, end)
+        place = bisect_left(days, first)
+        for day in days[:place]:
+            version += held[day].versions
+            if day >= start:
+                running.merge(held[day])
+        before = running.quantity(by) if running.versions else None
+        if place >= _DAYS_WORTH_A_PREFIX and running.members is None:  # sets would be held twice
+            held.prefix = Prefix(start, first, version, replace(running))
+        found = []
+        for day in days[place:]:
+            version += held[day].versions
+            running.merge(held[day])
+            found.append((day, running.quantity(by), version))
+        return before, found
+
+    def _cumulated(self, account: str, meter: str, days: list[date]) -> list[Quantity]:
         """The quantity of a meter from the first of these days up to each of them."""
         if self._aggregation.get(meter) == "gauge" and days:
             totals = self.totals(account, frozenset((meter,)), days[0], days[-1] + _DAY)
             return [period_quantity(_Counted(meter), totals, day_ms(days[0]), day_ms(day + _DAY)) for day in days]
-        states, running, quantities = self.merged.days.get((account, meter), {}), UsageState(), []
+        states, running, quantities = self.merged.days.get((account, meter), _NEVER), UsageState(), []
         for day in days:
             running.merge(states.get(day, _NOTHING))
             quantities.append(running.quantity(self._aggregation[meter]))
         return quantities
 
 
-_NOTHING = UsageState()
+_DAYS_WORTH_A_PREFIX = 3
+_NOTHING, _NEVER = UsageState(), MeterDays("", "")
 
 
 class _Counted(NamedTuple):

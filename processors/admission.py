@@ -11,6 +11,7 @@ docs/decisions/0005 says why no event can be counted twice, and none is lost.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -19,12 +20,13 @@ import xxhash
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from processors.decode_split import form_of
+from processors.decode_split import is_many
 from processors.events import INVALID, Decoded
 from processors.identity import HOUR_US, Digests, DigestSet
-from processors.outputs import WindowRow, table_rows
+from processors.outputs import table_blocks
 from processors.partials import PartialTable
 from processors.sequences import DAY_US, REUSED, Numbered, splitmix
+from processors.window_rows import WindowRow
 
 if TYPE_CHECKING:
     from config.catalogue import Meter
@@ -161,7 +163,7 @@ def fold(state: PartitionState, record: AdmissionRecord, offset: int, timestamp_
     """
     events, n = record.events, len(record.events)
     known = np.array([one.known for one in events], np.bool_)
-    arrays = np.array([bool(one.raw) and form_of(one.raw)[1] for one in events], np.bool_) & ~known
+    arrays = np.array([is_many(one.raw) for one in events], np.bool_) & ~known
     values = [b"" if skip else one.raw for one, skip in zip(events, (known | arrays).tolist(), strict=True)]
     decoded = state.decoder.decode(values, np.full(n, timestamp_ms, np.int64))
     takes = [
@@ -272,7 +274,8 @@ def _rows(
         table.fold(take.events.take(accepted[take.row]))
         all_of_it = np.arange(len(table), dtype=np.int64)
         chunks = [0] * len(table) if table.sets else None
-        rows += table_rows(state.catalogue, (meter.id, meter.version), table, all_of_it, chunks, "", 0)
+        blocks = table_blocks(state.catalogue, (meter.id, meter.version), table, all_of_it, chunks, "", 0)
+        rows += chain.from_iterable(blocks)
     return [msgspec.structs.replace(row, admission=offset + 1) for row in rows]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import repeat
 
 import msgspec
 import numpy as np
@@ -11,8 +13,9 @@ from numpy.typing import NDArray
 from config.catalogue import BEGIN_MS, Catalogue, Meter
 from processors.admission import Outcome
 from processors.meter import Letter
-from processors.outputs import GENERATION, Released, WindowRow
+from processors.outputs import GENERATION, Released
 from processors.rate import RatedRow
+from processors.window_rows import NUMBERS, Block, WindowRows
 from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
 
 
@@ -32,46 +35,59 @@ def dims_text(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     return msgspec.json.encode(dict(sorted(zip(names, values, strict=True)))).decode()
 
 
-def usage_columns(rows: list[WindowRow], catalogue: Catalogue) -> UsageRows:
+def usage_columns(rows: WindowRows, catalogue: Catalogue) -> UsageRows:
     """One column a field; numbers that an aggregation does not have are zero."""
-    by_key: dict[tuple[str, int], Meter] = {(meter.id, meter.version): meter for meter in catalogue.meters}
-    meters = [by_key[(row.meter, row.meter_version)] for row in rows]
-    windows = np.array([row.window_start_ms for row in rows], np.int64)
-    value = np.array([row.value for row in rows], np.int64)
-    kinds = np.array([meter.aggregation for meter in meters], "U6")
+    by_key = {(meter.id, meter.version): meter for meter in catalogue.meters}
+    blocks = rows.blocks
+    meters, counts = [by_key[block.meter] for block in blocks], [len(block.series) for block in blocks]
+    numbers = np.concatenate([np.empty(0, NUMBERS), *(block.numbers for block in blocks)])
+
+    def each(values: Iterable[int]) -> NDArray[np.int64]:
+        return np.repeat(np.array(list(values), np.int64), counts)
+
+    def texts(values: Iterable[str]) -> list[str]:
+        return [one for value, count in zip(values, counts, strict=True) for one in repeat(value, count)]
+
+    def value_of(*kinds: str) -> NDArray[np.int64]:
+        return numbers["value"] * each(meter.aggregation in kinds for meter in meters)
+
+    names = ("chunk", "offset", "events", "sum_hi", "sum_lo", "admission", "window_start_ms")
     return UsageRows(
-        meter=[row.meter for row in rows],
-        meter_version=np.array([row.meter_version for row in rows], np.int64),
-        aggregation=kinds.tolist(),
-        precision=np.array([meter.precision for meter in meters], np.int64),
-        subject=[row.subject for row in rows],
-        dims=[dims_text(meter.dimensions, tuple(row.dimensions)) for meter, row in zip(meters, rows, strict=True)],
-        account=[row.account for row in rows],
-        window_start_ms=windows,
-        window_end_ms=windows + np.array([meter.window_ms for meter in meters], np.int64),
-        topic=[row.topic for row in rows],
-        partition=np.array([row.partition for row in rows], np.int64),
-        chunk=np.array([row.chunk for row in rows], np.int64),
-        offset=np.array([row.offset for row in rows], np.int64),
-        generation=np.full(len(rows), GENERATION, np.int64),
-        events=np.array([row.events for row in rows], np.int64),
-        sum_hi=np.array([row.sum_hi for row in rows], np.int64),
-        sum_lo=np.array([row.sum_lo for row in rows], np.int64),
-        min=np.where(kinds == "min", value, 0),
-        max=np.where(kinds == "max", value, 0),
-        latest_time_us=np.array([row.time_us for row in rows], np.int64),
-        latest_id_hi=np.array([row.id_hi for row in rows], np.uint64),
-        latest_id_lo=np.array([row.id_lo for row in rows], np.uint64),
-        latest_value=np.where((kinds == "latest") | (kinds == "gauge"), value, 0),
-        members=_sets(rows, kinds, "unique", 2),
-        samples=_sets(rows, kinds, "gauge", 4),
-        admission=np.array([row.admission for row in rows], np.int64),
+        meter=texts(meter.id for meter in meters),
+        meter_version=each(meter.version for meter in meters),
+        aggregation=texts(meter.aggregation for meter in meters),
+        precision=each(meter.precision for meter in meters),
+        subject=[one[0] for block in blocks for one in block.series],
+        dims=[one for block, meter in zip(blocks, meters, strict=True) for one in _dims(block, meter)],
+        account=[one for block in blocks for one in block.account],
+        window_end_ms=numbers["window_start_ms"] + each(meter.window_ms for meter in meters),
+        topic=texts(block.topic for block in blocks),
+        partition=each(block.partition for block in blocks),
+        generation=np.full(len(numbers), GENERATION, np.int64),
+        min=value_of("min"),
+        max=value_of("max"),
+        latest_time_us=numbers["time_us"],
+        latest_id_hi=numbers["id_hi"],
+        latest_id_lo=numbers["id_lo"],
+        latest_value=value_of("latest", "gauge"),
+        members=_sets(blocks, meters, "unique", 2),
+        samples=_sets(blocks, meters, "gauge", 4),
+        **{name: numbers[name] for name in names},
     )
 
 
-def _sets(rows: list[WindowRow], kinds: NDArray[np.str_], kind: str, width: int) -> list[NDArray[np.uint64]] | None:
+def _dims(block: Block, meter: Meter) -> list[str]:
+    """A text for each row; there are far fewer sets of dimensions than rows."""
+    values = [one[1:] for one in block.series]
+    texts = {one: dims_text(meter.dimensions, one) for one in set(values)}
+    return [texts[one] for one in values]
+
+
+def _sets(blocks: list[Block], meters: list[Meter], kind: str, width: int) -> list[NDArray[np.uint64]] | None:
     """The members of the rows of one aggregation, uint64[k, width] a row; None where no row has any."""
-    held = [row.members if of == kind else b"" for row, of in zip(rows, kinds, strict=True)]
+    held: list[bytes] = []
+    for block, meter in zip(blocks, meters, strict=True):
+        held += block.members if block.members and meter.aggregation == kind else repeat(b"", len(block.series))
     return [np.frombuffer(members, np.uint64).reshape(-1, width) for members in held] if any(held) else None
 
 

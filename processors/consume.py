@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import groupby
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,7 @@ class PartitionConsumer:
         self._topic, self._assigned, self._dropped, self._leaves = topic, assigned, dropped, leaves
         self.position: dict[int, int] = {}  # the next offset of each partition that is ours
         self.at_end: set[int] = set()  # partitions without more messages when last heard of
+        self._newest_ms: dict[int, int] = {}  # timestamp of the last record taken
         self._paused: set[int] = set()
         self._early: list[Any] = []  # taken while nobody could use them
         session_ms = settings.session_timeout_ms
@@ -70,6 +73,7 @@ class PartitionConsumer:
         for partition in partitions:
             self.position.pop(partition, None)
             self.at_end.discard(partition)
+            self._newest_ms.pop(partition, None)
             self._paused.discard(partition)
         # If it comes back, it comes back at its checkpoint, and these would stand before what they follow.
         self._early = [message for message in self._early if message.partition() not in partitions]
@@ -94,25 +98,33 @@ class PartitionConsumer:
         found = self._consumer.consume(1, 0)  # a partition assigned just now is not paused yet
         self._early += found  # only now: `+=` in one line would bring back what a callback of `consume` dropped
 
-    def _sort(self, messages: Iterable[Any]) -> dict[int, list[Any]]:
+    def _sort(self, messages: list[Any]) -> dict[int, list[Any]]:
         found: dict[int, list[Any]] = {}
         ended: dict[int, int] = {}
-        for message in messages:
+        said = [message for message in messages if message.error() is not None]
+        for message in said:
             error = message.error()
-            if error is None:
-                partition = message.partition()
-                if partition in self.position:
-                    found.setdefault(partition, []).append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
+            if error.code() == KafkaError._PARTITION_EOF:
                 ended[message.partition()] = message.offset()
             elif not error.retriable() and error.code() not in _PASSING:
                 raise KafkaException(error)
+        if said:
+            messages = [message for message in messages if message.error() is None]
+        # They come in long runs of one partition, and a run costs as much as a message.
+        for partition, run in groupby(messages, methodcaller("partition")):
+            if partition in self.position:
+                found.setdefault(partition, []).extend(run)
         for partition, taken in found.items():
             self.position[partition] = taken[-1].offset() + 1
+            self._newest_ms[partition] = taken[-1].timestamp()[1]
             self.at_end.discard(partition)
         # In one batch an end may come before later messages of its partition, and after earlier ones.
         self.at_end.update(p for p, offset in ended.items() if offset >= self.position.get(p, offset + 1))
         return found
+
+    def behind(self, now_ms: int, behind_ms: int) -> bool:
+        """Whether a log has more, and what was last taken of it is older than `behind_ms`: it is a backlog."""
+        return any(self._newest_ms.get(p, 0) < now_ms - behind_ms for p in self.position.keys() - self.at_end)
 
     def look_again(self) -> None:
         """Ask every partition anew whether it has more: `at_end` fills as the broker answers."""

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from config.settings import Limits
 from processors.compiled import Module
 from processors.decode_join import Part, joined
-from processors.decode_needs import formula_columns, lacking
 from processors.decode_shapes import UNMETERED, Node, Shape, reads_number
+from processors.decode_types import complete
 from processors.decoded import Decoded, TypeRows
 from processors.instants import END_US
 from processors.vocabulary import Vocabulary
@@ -134,8 +134,7 @@ class KernelDecoder:
             if shape.kind != UNMETERED and of_type[0]:
                 rows = found[shape.kind] = self._type_rows(shape, of_type)
                 if shape.formulas:
-                    formula_columns(shape, rows)
-                    wrong.append(lacking(shape, rows, time_us))
+                    wrong.append(rows.row[complete(rows, shape, time_us[rows.row])])
         count = len(time_us)
         sequence, source = np.full((2, count), -1, np.int64)
         decoded = Decoded(

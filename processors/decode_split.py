@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import Raw
 
+from processors.arrow_frames import HEAD
 from processors.decode_careful import DECODE_ERRORS, Form, unparsable
 
 NESTING_MAX = 512  # levels of one event; half of Python's default stack, and far above any real event
@@ -51,6 +52,11 @@ def form_of(value: bytes) -> tuple[Form, bool]:
     if head in _WHITESPACE:
         return "JSON", value.lstrip(_WHITESPACE).startswith(b"[")
     return "JSON", head == 0x5B  # [
+
+
+def is_many(value: bytes) -> bool:
+    """Whether a message is an array or a columnar batch, be it of one event."""
+    return bool(value) and (value.startswith(HEAD) or form_of(value)[1])
 
 
 def may_nest(value: bytes, form: Form, events: int = 1) -> bool:

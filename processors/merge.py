@@ -2,27 +2,79 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from config.catalogue import Meter
 from processors.identity import DigestSet
-from processors.outputs import WindowRow
+from processors.sequences import splitmix
 from processors.series import SeriesStates
-from processors.states import UsageState
+from processors.states import DIGITS, UsageState
+from processors.vocabulary import Codes
+from processors.window_rows import MeterKey, heads, origin_of, parts_of, read, texts_of
+from rating.periods import Period, month_of
 
 _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)
-_KEY = msgspec.msgpack.Encoder()
+_LOW = 0xFFFFFFFF
+_SUMMED = ("sum", "count", "avg")
+_TEXTS_MAX = 100_000  # remembered at a time, some 300 bytes each
 
 
 class UnknownMeterError(Exception):
     """A partial of a meter that the catalogue lacks: a worker with a newer one wrote it. A new start reads that one."""
+
+
+class MeterDays(dict[date, UsageState]):
+    """What one account used of one meter, by day."""
+
+    __slots__ = ("account", "changed", "meter", "order", "prefix")
+
+    def __init__(self, account: str, meter: str) -> None:
+        self.account, self.meter = account, meter
+        self.order: list[date] = []  # ascending
+        self.changed: list[date] = []  # since they were last rated
+        self.prefix: Prefix | None = None
+
+    def at(self, day: date) -> UsageState:
+        """The state of a day that is about to change."""
+        if self.prefix is not None and day < self.prefix.until:
+            self.prefix = None
+        if day not in self.changed:
+            self.changed.append(day)
+        state = self.get(day)
+        if state is None:
+            state = self[day] = UsageState()
+            insort(self.order, day)
+        return state
+
+    def between(self, start: date, end: date) -> list[date]:
+        """The days of [start, end) that have any, ascending."""
+        return self.order[bisect_left(self.order, start) : bisect_left(self.order, end)]
+
+
+class Prefix(NamedTuple):
+    """The days [start, until) merged, so that those of a month that are over are not added up anew each time."""
+
+    start: date
+    until: date
+    version: int
+    state: UsageState
+
+
+class _Held(NamedTuple):
+    """Where the rows of one account and meter version go."""
+
+    meter: Meter
+    days: MeterDays
+    unit: int  # of the meter's numbers in those of a state
 
 
 class Merged:
@@ -32,56 +84,128 @@ class Merged:
         """`series`: takes the rows, too."""
         self._meters = meters
         self.series = series
-        self.days: dict[tuple[str, str], dict[date, UsageState]] = {}  # (account, meter id) -> day -> state
-        self.dirty: dict[tuple[str, date], dict[str, date]] = {}  # (account, month) -> meter id -> first day changed
+        self.days: dict[tuple[str, str], MeterDays] = {}  # by account and meter id
+        self._changed: list[MeterDays] = []  # since `take_changed`
         self._known = DigestSet()
-        self._held = np.empty((0, 4), np.int64)  # of each known row: offset, events, sum_hi, sum_lo
+        self._kept = np.empty((0, 4), np.int64)  # of each known row: offset, events, sum_hi, sum_lo
+        self._forget_texts()
 
     def __len__(self) -> int:
         return self._known.count
 
-    def add(self, rows: list[WindowRow]) -> None:
-        """Merge a batch of rows, in any order, any number of times."""
-        if not rows:
-            return
-        digests = b"".join([xxhash.xxh3_128_digest(_KEY.encode(row.key())) for row in rows])
-        at, new = self._known.place(np.frombuffer(digests, np.uint64).reshape(-1, 2))
-        if self._known.count > len(self._held):
-            grown = np.zeros((max(self._known.count, len(self._held) * 3 // 2), 4), np.int64)
-            grown[: len(self._held)] = self._held
-            self._held = grown
-        self._held[at[new], 0] = -1
-        found = np.array([(row.offset, row.events, row.sum_hi, row.sum_lo) for row in rows], np.int64)
-        chosen = _newest(at, found[:, 0])
-        chosen = chosen[found[chosen, 0] > self._held[at[chosen], 0]]
-        moved = found[chosen] - self._held[at[chosen]]
-        self._held[at[chosen]] = found[chosen]
-        for place, difference in zip(chosen.tolist(), moved.tolist(), strict=True):
-            self._apply(rows[place], *difference)
+    def take_changed(self) -> dict[tuple[str, Period], dict[str, date]]:
+        """(account, month) -> meter id -> the first day changed since this was last asked."""
+        found: dict[tuple[str, Period], dict[str, date]] = {}
+        for days in self._changed:
+            for day in days.changed:
+                firsts = found.setdefault((days.account, _month(day)), {})
+                if firsts.setdefault(days.meter, day) > day:
+                    firsts[days.meter] = day
+            days.changed = []
+        self._changed = []
+        return found
 
-    def _apply(self, row: WindowRow, versions: int, events: int, sum_hi: int, sum_lo: int) -> None:
-        """One row that is newer than what was held, by what it differs."""
-        meter = self._meters.get((row.meter, row.meter_version))
+    def _forget_texts(self) -> None:
+        """The same texts come with row after row; what they say is remembered, of so many at a time."""
+        self._codes = Codes()
+        self._digests = np.empty((0, 2), np.uint64)  # by code
+        self._place = np.empty(0, np.int64)  # by code: which of `_places`
+        self._places: list[_Held] = []
+        self._each = bytearray()  # by place: rows are looked at one by one, as sums do not tell all that is asked
+        self._place_of: dict[tuple[bytes, bytes], int] = {}  # by origin and account
+        self._same: dict[tuple[str, MeterKey], int] = {}  # by account and meter version: all partitions of events
+
+    def _codes_of(self, texts: list[bytes]) -> NDArray[np.int64]:
+        """int64[n]: a small integer for each text. UnknownMeterError."""
+        if len(self._codes) + len(texts) > _TEXTS_MAX:
+            self._forget_texts()
+        known = len(self._codes)
+        found = self._codes.codes(texts, len(texts))
+        fresh = self._codes.seen[known:]
+        if fresh:
+            digests, places = [], []
+            for text in fresh:
+                origin, series, account = parts_of(text)
+                digests.append(xxhash.xxh3_128_digest(origin + series))
+                place = self._place_of.get((origin, account))
+                places.append(self._new_place(origin, account) if place is None else place)
+            added = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+            self._digests = np.concatenate([self._digests, added])
+            self._place = np.append(self._place, places)
+        return found
+
+    def _new_place(self, origin: bytes, account: bytes) -> int:
+        (name, version, _, _), payer = origin_of(origin), account.decode()
+        meter = self._meters.get((name, version))
         if meter is None:
-            raise UnknownMeterError(f"meter {row.meter} version {row.meter_version} is of a newer catalogue than ours")
-        day, month = _day(row.window_start_ms // _DAY_MS)
-        days = self.days.setdefault((row.account, row.meter), {})
-        state = days.get(day)
-        if state is None:
-            state = days[day] = UsageState()
-        changed = self.dirty.setdefault((row.account, month), {})
-        if changed.setdefault(row.meter, day) > day:
-            changed[row.meter] = day
-        state.move(row, meter, versions, events, sum_hi, sum_lo)
-        if self.series is not None:
-            self.series.add(row, meter, versions, events, sum_hi, sum_lo)
+            raise UnknownMeterError(f"meter {name} version {version} is of a newer catalogue than ours")
+        place = self._same.setdefault((payer, (name, version)), len(self._places))
+        if place == len(self._places):
+            days = self.days.setdefault((payer, meter.id), MeterDays(payer, meter.id))
+            closer = self.series is not None and self.series.takes(payer, meter.id)
+            self._places.append(_Held(meter, days, 10 ** (DIGITS - meter.precision)))
+            self._each.append(closer or meter.aggregation not in _SUMMED)
+        self._place_of[(origin, account)] = place
+        return place
+
+    def add(self, values: Sequence[bytes]) -> None:
+        """Merge a batch of rows, in any order, any number of times. UnknownMeterError, UnknownFormatError."""
+        if not values:
+            return
+        numbers = heads(values)
+        codes = self._codes_of(texts_of(values, numbers))
+        at, new = self._known.place(_identity(self._digests[codes], numbers))
+        if self._known.count > len(self._kept):
+            grown = np.zeros((max(self._known.count, len(self._kept) * 3 // 2), 4), np.int64)
+            grown[: len(self._kept)] = self._kept
+            self._kept = grown
+        self._kept[at[new], 0] = -1
+        found = np.stack([numbers[name] for name in ("offset", "events", "sum_hi", "sum_lo")], axis=1)
+        chosen = _newest(at, found[:, 0])
+        chosen = chosen[found[chosen, 0] > self._kept[at[chosen], 0]]
+        moved = found[chosen] - self._kept[at[chosen]]
+        self._kept[at[chosen]] = found[chosen]
+        place, day = self._place[codes[chosen]], numbers["window_start_ms"][chosen] // _DAY_MS
+        self._move(place, day, moved)
+        for one in np.flatnonzero(np.frombuffer(bytes(self._each), np.bool_)[place]).tolist():
+            held, row = self._places[place[one]], read(values[chosen[one]])
+            held.days[_day(int(day[one]))].extend(row, held.meter)
+            if self.series is not None:
+                self.series.add(row, held.meter, *moved[one].tolist())
+
+    def _move(self, place: NDArray[np.int64], day: NDArray[np.int64], moved: NDArray[np.int64]) -> None:
+        """Rows that are newer than what was held, by what they differ: once for each account, meter and day."""
+        order = np.lexsort((day, place))
+        place, day, moved = place[order], day[order], moved[order]
+        starts = np.flatnonzero(np.append(True, (place[1:] != place[:-1]) | (day[1:] != day[:-1]))[: len(place)])
+        versions, events, high, low = moved.T
+        limbs = np.stack([versions, events, high >> 32, high & _LOW, low], axis=1)  # no sum of a batch wraps
+        sums = np.add.reduceat(limbs, starts, axis=0).tolist() if len(starts) else []
+        for held, number, (by, more, top, middle, bottom) in zip(
+            map(self._places.__getitem__, place[starts].tolist()), day[starts].tolist(), sums, strict=True
+        ):
+            if not held.days.changed:
+                self._changed.append(held.days)
+            state = held.days.at(_day(number))
+            state.versions += by
+            state.events += more
+            state.sum += ((top << 64) + (middle << 32) + bottom) * held.unit
+
+
+def _identity(about: NDArray[np.uint64], numbers: NDArray[Any]) -> NDArray[np.uint64]:
+    """uint64[n, 2]: of each row a digest of its key. Of one series, rows of two windows never have the same."""
+    names = ("chunk", "window_start_ms", "admission")
+    chunk, window, admission = (numbers[name].astype(np.uint64) for name in names)
+    return np.stack([about[:, 0] ^ splitmix(window), splitmix(about[:, 1] ^ admission) ^ splitmix(chunk)], axis=1)
 
 
 @lru_cache(maxsize=4096)
-def _day(number: int) -> tuple[date, date]:
-    """A day by its number since 1970, and the first of its month."""
-    day = _EPOCH + timedelta(days=number)
-    return day, day.replace(day=1)
+def _day(number: int) -> date:
+    """A day by its number since 1970."""
+    return _EPOCH + timedelta(days=number)
+
+
+_month = lru_cache(maxsize=4096)(month_of)
 
 
 def _newest(at: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -38,11 +38,11 @@ from processors.partials import DamagedError
 from processors.patience import patiently
 from processors.services import Services
 from processors.state import FencedError
+from processors.window_rows import WindowRows
 from sinks.errors import Retryable
 from sinks.topics import LETTER_RAW_BYTES_MAX, DurableProducer
 
 T = TypeVar("T")
-_ENCODER = msgspec.msgpack.Encoder()
 _ACCOUNTS_MAX = 1_000_000  # whose partition is remembered: about 150 MB
 
 
@@ -130,9 +130,10 @@ class MeterStage:
                 self._owners[partition].at_end()
                 self._first_end.setdefault(partition, self._owners[partition].state.offset)
         now = self._clock.monotonic()
-        behind = self._processing.behind_factor if self.progress()[1] else 1
-        due_at = self._checkpoint_at + self._processing.checkpoint_interval_ms * behind / 1000
-        full = self._since_checkpoint >= self._processing.checkpoint_events
+        behind = self._consumer.behind(int(self._clock.time() * 1000), self._processing.behind_ms)
+        times = self._processing.behind_factor if behind else 1
+        due_at = self._checkpoint_at + self._processing.checkpoint_interval_ms * times / 1000
+        full = self._since_checkpoint >= self._processing.checkpoint_events * times
         if full or self._letter_bytes >= self._settings.limits.letters_bytes_max or now >= due_at:
             self._checkpoint()
         self._producer.poll()
@@ -186,19 +187,18 @@ class MeterStage:
 
     def _release(self, released: list[Released]) -> None:
         """Step 3. Kafka takes the rows at once; ClickHouse is waited for in the background, while the fold goes on."""
-        topic, accounts = self._settings.kafka.windows_topic, self._partition_of
+        topic, accounts, send = self._settings.kafka.windows_topic, self._partition_of, self._producer.send
         if len(accounts) > _ACCOUNTS_MAX:
             accounts.clear()
         for one in released:
-            for row in one.rows:
-                partition = accounts.get(row.account)
+            # The key holds the owner's token: compaction keeps the last record of a key, and a stale owner's late
+            # record must not displace a newer one.
+            for account, key, value in one.rows.messages(one.token):
+                partition = accounts.get(account)
                 if partition is None:
-                    partition = partition_of(row.account.encode(), self._window_partitions)
-                    accounts[row.account] = partition
-                # The key holds the owner's token: compaction keeps the last record of a key, and a stale owner's
-                # late record must not displace a newer one.
-                self._producer.send(topic, _ENCODER.encode(row), _ENCODER.encode(row.key()) + one.token, partition)
-        usage = usage_columns([row for one in released for row in one.rows], self._catalogue)
+                    partition = accounts[account] = partition_of(account.encode(), self._window_partitions)
+                send(topic, value, key, partition)
+        usage = usage_columns(WindowRows(block for one in released for block in one.rows.blocks), self._catalogue)
         ledger, outcomes = ledger_columns(released, self._topic_id), outcome_columns(released, self._topic_id)
         hours, days = identity_columns(released, self._topic_id), number_columns(released, self._topic_id)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -11,49 +11,15 @@ import numpy as np
 from config.catalogue import BEGIN_MS, Catalogue
 from processors.identity import Digests
 from processors.partials import CHUNK_MEMBERS, PartialTable
+from processors.window_rows import NUMBERS, Block, MeterKey, WindowRow, WindowRows
 from processors.windows import Ints
 
 if TYPE_CHECKING:
     from processors.admission import Outcome
-    from processors.meter import MeterKey, PartitionState
+    from processors.meter import PartitionState
     from processors.sequences import SequenceDay
 
 GENERATION = 0  # of partials: no repair has raised it yet; row version = generation << 64 | offset
-
-
-class WindowRow(msgspec.Struct, array_like=True):
-    """One message of `usage.windows`: the absolute state of a partial, or one chunk of its members (unique, gauge).
-
-    `offset` is that of the last event folded in; of two rows with one key the higher offset holds. `value` is the
-    min, max or latest value. Sums are `sum_hi * 2**32 + sum_lo`, scaled by the meter's precision.
-    """
-
-    meter: str
-    meter_version: int
-    subject: str
-    dimensions: list[str]  # in the meter's order
-    account: str
-    window_start_ms: int
-    topic: str  # id of the events topic
-    partition: int
-    chunk: int  # 0: the state without members; k > 0: members 4096 * (k - 1) and on
-    offset: int
-    events: int
-    sum_hi: int
-    sum_lo: int
-    value: int
-    time_us: int
-    id_hi: int
-    id_lo: int
-    members: bytes  # unique: digests of 16 bytes; gauge: samples of 32, see processors.samples
-    admission: int = 0  # offset of the admission record + 1, whose events are a row of their own; 0: in time
-
-    def key(self) -> tuple[Any, ...]:
-        """What the row is about: of rows with one key the highest offset holds."""
-        return (
-            *(self.meter, self.meter_version, self.subject, self.dimensions),
-            *(self.window_start_ms, self.topic, self.partition, self.chunk, self.admission),
-        )
 
 
 class Released(msgspec.Struct):
@@ -63,7 +29,7 @@ class Released(msgspec.Struct):
     partition: int
     token: bytes  # the owner's
     through: int  # the checkpoint's offset
-    rows: list[WindowRow]
+    rows: WindowRows
     clock_ms: int
     ledger: dict[str, int]
     lateness_max_ms: int = 0  # hours that end at or before clock - this are closed
@@ -73,15 +39,15 @@ class Released(msgspec.Struct):
     outcomes: list[Outcome] = []
 
 
-def changed_rows(state: PartitionState, topic_id: str, partition: int) -> list[WindowRow]:
+def changed_rows(state: PartitionState, topic_id: str, partition: int) -> WindowRows:
     """Every partial changed since the last checkpoint. Take them before `settle`, send them after the write."""
-    rows: list[WindowRow] = []
+    blocks: list[Block] = []
     for key, table in state.tables.items():
         changed = table.changed()
         if len(changed):
             first = [_first_new_chunk(table, row) for row in changed.tolist()] if table.sets else None
-            rows += table_rows(state.catalogue, key, table, changed, first, topic_id, partition)
-    return rows
+            blocks += table_blocks(state.catalogue, key, table, changed, first, topic_id, partition)
+    return WindowRows(blocks)
 
 
 def _first_new_chunk(table: PartialTable, row: int) -> int:
@@ -90,16 +56,16 @@ def _first_new_chunk(table: PartialTable, row: int) -> int:
     return saved // CHUNK_MEMBERS if saved < table.sets[row].count else len(table.chunk_offsets[row])
 
 
-def unpublished_rows(state: PartitionState, published: int, topic_id: str, partition: int) -> list[WindowRow]:
+def unpublished_rows(state: PartitionState, published: int, topic_id: str, partition: int) -> WindowRows:
     """Every partial that an event at or above `published` went into: what a new owner sends again."""
-    rows: list[WindowRow] = []
+    blocks: list[Block] = []
     for key, table in state.tables.items():
         again = np.flatnonzero(table.column("offset") >= published)
         first = None
         if table.sets:
             first = [sum(offset < published for offset in table.chunk_offsets[row]) for row in again.tolist()]
-        rows += table_rows(state.catalogue, key, table, again, first, topic_id, partition)
-    return rows
+        blocks += table_blocks(state.catalogue, key, table, again, first, topic_id, partition)
+    return WindowRows(blocks)
 
 
 def admitted_rows(
@@ -111,7 +77,7 @@ def admitted_rows(
     return rows, [outcome for one in settled for outcome in one.outcomes]
 
 
-def table_rows(
+def table_blocks(
     catalogue: Catalogue,
     key: MeterKey,
     table: PartialTable,
@@ -119,28 +85,32 @@ def table_rows(
     first_chunk: list[int] | None,
     topic_id: str,
     partition: int,
-) -> list[WindowRow]:
-    """A row for each partial at `at`, and for one with members a row for each chunk of them from `first_chunk` on."""
-    names = table.dtype.names or ()
-    n = len(at)
-
-    def column(name: str) -> list[int]:
-        return table.column(name)[at].tolist() if name in names else [0] * n
-
-    account_of, seen = catalogue.account_of, table.series.seen
-    windows = column("window")
-    series = [seen[code] for code in column("series")]
-    accounts = [account_of(one[0], window) for one, window in zip(series, windows, strict=True)]
-    columns = [column(name) for name in ("offset", "events", "sum_hi", "sum_lo", "value", "time_us", "id_hi", "id_lo")]
-    rows = [
-        WindowRow(*key, one[0], list(one[1:]), account, window, topic_id, partition, 0, *rest)
-        for one, account, window, *rest in zip(series, accounts, windows, *columns, repeat(b""), strict=False)
-    ]
-    if first_chunk is not None:
-        for row, place, first in zip(rows[:], at.tolist(), first_chunk, strict=True):
-            for chunk, offset in enumerate(table.chunk_offsets[place][first:], first):
-                members = table.sets[place].rows[chunk * CHUNK_MEMBERS : (chunk + 1) * CHUNK_MEMBERS].tobytes()
-                # Nothing but its members: the latest reading may be of a later event than this row's version says.
-                none = {"events": 0, "value": 0, "time_us": 0, "id_hi": 0, "id_lo": 0}
-                rows.append(msgspec.structs.replace(row, chunk=chunk + 1, offset=offset, members=members, **none))
-    return rows
+) -> Iterator[Block]:
+    """A row for each partial at `at`, and for those with members a row for each chunk of them from `first_chunk` on."""
+    numbers = np.zeros(len(at), NUMBERS)
+    numbers["window_start_ms"] = table.column("window")[at]
+    for name in set(table.dtype.names or ()).intersection(NUMBERS.names or ()):
+        numbers[name] = table.column(name)[at]
+    series = list(map(table.series.seen.__getitem__, table.column("series")[at].tolist()))
+    account, moved = [one[0] for one in series], catalogue.mappings
+    if moved:  # a look-up in an empty mapping costs as much as the rest of this
+        windows = numbers["window_start_ms"].tolist()
+        account = [
+            catalogue.account_of(subject, window) if subject in moved else subject
+            for subject, window in zip(account, windows, strict=True)
+        ]
+    yield Block(key, topic_id, partition, series, account, numbers)
+    if first_chunk is None:
+        return
+    places, chunks, offsets, members = [], [], [], []
+    for place, (row, first) in enumerate(zip(at.tolist(), first_chunk, strict=True)):
+        for chunk, offset in enumerate(table.chunk_offsets[row][first:], first):
+            places.append(place)
+            chunks.append(chunk + 1)
+            offsets.append(offset)
+            members.append(table.sets[row].rows[chunk * CHUNK_MEMBERS : (chunk + 1) * CHUNK_MEMBERS].tobytes())
+    # Nothing but their members: the latest reading may be of a later event than the row's version says.
+    apart = np.zeros(len(places), NUMBERS)
+    apart["window_start_ms"], apart["chunk"], apart["offset"] = numbers["window_start_ms"][places], chunks, offsets
+    of = [series[place] for place in places], [account[place] for place in places]
+    yield Block(key, topic_id, partition, *of, apart, members)

@@ -16,10 +16,11 @@ from processors.checkpoint import Head, Recorder, Write, load
 from processors.events import Decoder
 from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
-from processors.outputs import Released, WindowRow, admitted_rows, changed_rows, unpublished_rows
+from processors.outputs import Released, admitted_rows, changed_rows, unpublished_rows
 from processors.partials import DamagedError
 from processors.sequences import DAY_US
 from processors.state import Slot
+from processors.window_rows import WindowRows
 
 
 class Mark(msgspec.Struct):
@@ -63,7 +64,7 @@ class Owner:
         self.archived_since_ms = BEGIN_MS  # hours that begin before this may have closed without the archive
         self._restoring: Mark | None = None
         self._since_ms = BEGIN_MS
-        self._again: list[WindowRow] = []
+        self._again = WindowRows()
         self._released = 0  # outputs of the messages below this offset were handed out by us, or acknowledged before
         # Closed hours ("ids") and days ("seq") handed out -> the offset through which they are then due.
         self._archiving: dict[tuple[str, int], int] = {}
@@ -234,12 +235,12 @@ class Owner:
                 self._ahead = self._recorder.compact(self.published)
             elif self._recorder.wants_sequence_compaction():
                 self._ahead = self._recorder.compact_sequences()
-        self._again, self._released = [], self.state.offset
+        self._again, self._released = WindowRows(), self.state.offset
         due = [place for place in self._closed() if place not in self._archiving]
         self._archiving |= dict.fromkeys(due, self.state.offset)
         identities, sequences = self.state.identities, self.state.sequences
         return Released(
-            *(self.partition, self.slot.token, self.state.offset, rows + admitted, self.state.clock_ms),
+            *(self.partition, self.slot.token, self.state.offset, rows + WindowRows.of(admitted), self.state.clock_ms),
             ledger=msgspec.structs.asdict(self.state.ledger),
             lateness_max_ms=self.state.lateness_max_ms,
             archived_since_ms=self.archived_since_ms,

@@ -20,7 +20,7 @@ from rating.charges import ms
 from rating.contracts import Contract
 from rating.numbers import EXACT, ZERO
 from rating.openings import Opening
-from rating.rate import Tariff
+from rating.rate import Segment, Tariff
 from rating.totals import Total
 
 _DAY = timedelta(days=1)
@@ -147,3 +147,34 @@ def _part(values: Mapping[str, str], names: frozenset[str]) -> str:
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
+
+
+class WholeDue(NamedTuple):
+    """What is due of a contract: the days [start, end), those from `first` on changed (None: none), or it opens."""
+
+    contract: Contract
+    start: date
+    end: date
+    first: date | None
+    opens: bool
+
+
+def join(due: dict[tuple[str, datetime], WholeDue], segment: Segment, opens: bool, meters: dict[str, date]) -> None:
+    """Add a segment, and the first day changed of each of its meters, to what is due of its contract."""
+    contract = segment.contract
+    assert contract is not None
+    first = min(meters.values(), default=None)
+    start = segment.start if opens or first is None else max(segment.start, first)
+    place = (contract.account, contract.from_)
+    was = due.get(place)
+    if was is not None:
+        firsts = [one for one in (was.first, first) if one is not None]
+        due[place] = WholeDue(
+            contract,
+            min(was.start, start),
+            max(was.end, segment.end),
+            min(firsts, default=None),
+            was.opens or opens,
+        )
+    else:
+        due[place] = WholeDue(contract, start, segment.end, first, opens)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -19,16 +20,18 @@ from config.settings import Settings
 from edge.murmur2 import partition_of
 from processors.columns import rated_columns
 from processors.consume import PartitionConsumer
-from processors.outputs import WindowRow
 from processors.patience import patiently
-from processors.rate import RatedRow, Rater, taken_back
+from processors.rate import TAKEN_BACK, RatedRow, Rater, taken_back
 from processors.services import Services
 from sinks.topics import DurableProducer
 
 T = TypeVar("T")
+_Place = tuple[object, ...]  # what a message of `usage.rated` is about
 _SWEEP_STALLS = 10  # a stale worker's rows of an older catalogue may come at any time; looked for this often, in stalls
 _NEVER = 2**63  # beyond any offset
-_DECODER = msgspec.msgpack.Decoder(WindowRow)
+_ENCODE = msgspec.json.Encoder().encode
+# The period, too: two of a contract may begin a segment on one day.
+_PLACE = attrgetter("account", "period_start", "segment_start", "price", "meter", "part")
 
 
 class RateStage:
@@ -45,7 +48,7 @@ class RateStage:
         self._partitions = self._patiently(partial(services.partition_count, kafka.windows_topic), pulse)
         self._producer = DurableProducer(kafka, services.new_producer)
         self._sink = services.sink()
-        self._token = services.token()  # in each key: compaction must not let a stale owner's record win
+        self._token = services.token()
         self._inserting = services.beside()
         self._sent: Future[None] | None = None
         self._raters: dict[int, Rater] = {}
@@ -91,13 +94,15 @@ class RateStage:
         for partition, messages in taken.items():
             rater = self._raters[partition]
             values = [message.value() for message in messages]
-            clock_ms = max(message.timestamp()[1] for message in messages)
-            rater.add([_DECODER.decode(value) for value in values if value is not None], clock_ms)
+            if None in values:
+                values = [value for value in values if value is not None]
+            rater.add(values, max([message.timestamp()[1] for message in messages]))
             count += len(messages)
         self._wake()
         processing = self._settings.processing
-        behind = processing.behind_factor if self.progress()[1] else 1
-        due_at = self._rated_at + processing.rate_interval_ms * behind / 1000
+        behind = self._consumer.behind(int(self._clock.time() * 1000), processing.behind_ms)
+        times = processing.behind_factor if behind else 1
+        due_at = self._rated_at + processing.rate_interval_ms * times / 1000
         if self._clock.monotonic() >= due_at and (self._sent is None or self._sent.done()):
             self._emit()
         return count
@@ -115,48 +120,51 @@ class RateStage:
         if self._clock.monotonic() - self._swept_at >= _SWEEP_STALLS * stall_s:
             self._swept.clear()
             self._swept_at = self._clock.monotonic()
-        rows: list[RatedRow] = []
+        batches: list[tuple[int, list[RatedRow], list[RatedRow]]] = []  # partition, rows taken back, rated ones
         for partition, rater in list(self._raters.items()):
             if partition not in self._quiet:
                 rated = rater.rate()
-                if partition not in self._swept:
-                    # Before the new rows: whoever adds up `usage.rated` must not see an old price and its successor.
-                    rows += self._superseded(partition, rated)
+                fresh = partition not in self._swept
+                batches.append((partition, self._superseded(partition, rated) if fresh else [], rated))
+                if partition in self._raters:  # it may have been let go meanwhile
                     self._swept.add(partition)
-                rows += rated
         self._rated_at = self._clock.monotonic()
+        rows = [row for _, back, rated in batches for row in (*back, *rated)]
         if not rows:
             return
-        topic = self._settings.kafka.rated_topic
-        for row in _totals(rows):
-            place = [
-                row.account,
-                str(row.period_start),
-                str(row.segment_start),
-                row.price,
-                row.meter,
-                row.part,
-                self._token,
-            ]
-            partition = partition_of(row.account.encode(), self._partitions)
-            self._producer.send(topic, msgspec.json.encode(row), "\x1f".join(place).encode(), partition)
         columns = rated_columns(rows)
-        self._sent = self._inserting.submit(lambda: self._patiently(lambda: self._sink.insert_rated(columns)))
+
+        def send() -> None:
+            # What is to be taken back is found in the tables. So the topic hears of that first, and of all else last:
+            # what it has, the tables have as well, until it has been told to forget it.
+            for partition, back, rated in batches:
+                self._tell(_taken_back(back, rated), partition)
+            while any(back for _, back, _ in batches) and not self._producer.acknowledged(0.2):
+                self._say("Kafka has not acknowledged yet")
+            self._patiently(lambda: self._sink.insert_rated(columns))
+            for partition, _, rated in batches:
+                self._tell(_totals(rated), partition)
+
+        self._sent = self._inserting.submit(send)
+
+    def _tell(self, messages: dict[_Place, RatedRow], partition: int) -> None:
+        """To the partition of their accounts, which is the one that the usage came from. Each key has the owner's
+        token: compaction must not let a stale owner's record win."""
+        for place, row in messages.items():
+            key = "\x1f".join((*map(str, place), self._token)).encode()
+            self._producer.send(self._settings.kafka.rated_topic, _ENCODE(row), key, partition)
 
     def _superseded(self, partition: int, rated: list[RatedRow]) -> list[RatedRow]:
         """Zero rows for what older catalogues rated of our accounts, and we do not: what we sent before is inserted."""
         generation, mine = self._catalogue.generation, self._owner_of(partition)
         if generation <= 1:
             return []
-        produced = {
-            (row.account, row.segment_start, row.price, row.meter, row.opening, row.day, row.part) for row in rated
-        }
+        produced = {(*_PLACE(row), row.opening, row.day) for row in rated}
         old = self._patiently(lambda: self._services.rated_before(generation), self._alive)
         return [
             taken_back(one, generation)
             for one in old
-            if mine(one.account)
-            and (one.account, one.segment_start, one.price, one.meter, one.opening, one.day, one.part) not in produced
+            if mine(one.account) and (*_PLACE(one), one.opening, one.day) not in produced
         ]
 
     def _patiently(self, work: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
@@ -216,9 +224,16 @@ class RateStage:
         self._sink.close()
 
 
-def _totals(rows: list[RatedRow]) -> list[RatedRow]:
-    """Of each account, segment, price, meter and part the last row, whose totals cover the segment so far."""
-    last: dict[tuple[str, object, str, str, str], RatedRow] = {}
-    for row in rows:
-        last[(row.account, row.segment_start, row.price, row.meter, row.part)] = row
-    return list(last.values())
+def _totals(rows: list[RatedRow]) -> dict[_Place, RatedRow]:
+    """Of each place the last row, whose totals cover the segment so far."""
+    return dict(zip(map(_PLACE, rows), rows, strict=True))
+
+
+def _taken_back(back: list[RatedRow], rows: list[RatedRow]) -> dict[_Place, RatedRow]:
+    """Zero, where nothing takes the place of what is gone.
+
+    Below every other row of its generation, and under a key of its own: compaction must not let it displace them.
+    """
+    produced = _totals(rows)
+    gone = {place: row for place, row in _totals(back).items() if place not in produced}
+    return {(*place, "back"): msgspec.structs.replace(row, version=TAKEN_BACK) for place, row in gone.items()}

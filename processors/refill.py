@@ -18,13 +18,12 @@ import msgspec
 from config.catalogue import Catalogue, Meter
 from config.settings import Settings
 from edge.murmur2 import partition_of
-from processors.outputs import WindowRow
+from processors.window_rows import WindowRow, WindowRows
 from sinks.clickhouse import reader
 from sinks.topics import DurableProducer, partition_count
 
 _TOKEN: Final = b"refill"  # in the key, where others have their owner's
 _BATCH = 10_000
-_ENCODE = msgspec.msgpack.Encoder().encode
 _SAMPLE = struct.Struct("<qQQq")  # see processors.samples
 _MEMBER = struct.Struct("<QQ")
 _LOW = 2**64 - 1
@@ -45,10 +44,9 @@ def refill(settings: Settings, catalogue: Catalogue, counted: Callable[[int], No
     with closing(reader(settings.clickhouse)) as client, client.query_rows_stream(_QUERY) as stream:
         found = iter(stream)
         while some := list(islice(found, _BATCH)):
-            for one in some:
-                row = _row(meters[(one[0], one[1])], one)
-                partition = partition_of(row.account.encode(), partitions)
-                producer.send(kafka.windows_topic, _ENCODE(row), _ENCODE(row.key()) + _TOKEN, partition)
+            rows = WindowRows.of(_row(meters[(one[0], one[1])], one) for one in some)
+            for account, key, value in rows.messages(_TOKEN):
+                producer.send(kafka.windows_topic, value, key, partition_of(account.encode(), partitions))
             count += len(some)
             counted(len(some))
     while not producer.acknowledged(1.0):

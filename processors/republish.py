@@ -21,18 +21,17 @@ from edge.murmur2 import partition_of
 from processors.columns import letter_columns, rated_columns, returned_columns, usage_columns
 from processors.marks import Recorded
 from processors.meter import Ledger, Letter
-from processors.outputs import WindowRow
 from processors.patience import patiently
 from processors.rate import Rater, taken_back
 from processors.returned_again import ReturnedAgain
 from processors.state import RedisSlot, connect
+from processors.window_rows import WindowRows, read
 from sinks.clickhouse import ClickHouseSink, reader
 from sinks.rows import ArchiveGapRows, LedgerRows
 from sinks.streams import TopicReader
 from sinks.superseded import rated_before
 from sinks.topics import partition_count, read_to_end, topic_id
 
-_ROW = msgspec.msgpack.Decoder(WindowRow)
 _LETTER = msgspec.json.Decoder(Letter)
 
 Say = Callable[[str], None]
@@ -90,10 +89,11 @@ class _Writer:
             for partition in range(count):
                 rater = Rater(self._catalogue, _owner_of(partition, count))
                 for some in _batches(topic, partition, self._settings.limits.sink_rows_max):
-                    rows = [_ROW.decode(message.value) for message in some if message.value is not None]
-                    unknown = {(row.meter, row.meter_version) for row in rows} - meters
+                    values = [message.value for message in some if message.value is not None]
+                    rows = WindowRows.of(map(read, values))
+                    unknown = {block.meter for block in rows.blocks} - meters
                     assert not unknown, f"the published catalogue lacks {unknown}"
-                    rater.add(rows, max(message.timestamp_ms for message in some))
+                    rater.add(values, max(message.timestamp_ms for message in some))
                     columns = usage_columns(rows, self._catalogue)
                     self._send(partial(self._sink.insert_usage, columns), len(rows))
                     self._written.usage += len(rows)

@@ -11,9 +11,9 @@ from datetime import date
 from decimal import Decimal
 
 from config.catalogue import Catalogue, Meter
-from processors.outputs import WindowRow
 from processors.samples import unpacked
 from processors.states import UsageState
+from processors.window_rows import WindowRow
 from rating.gauges import Reading, levels
 from rating.numbers import EXACT
 from rating.totals import DAY_MS, Total, day_ms
@@ -35,9 +35,13 @@ class SeriesStates:
         self._windows: dict[tuple[str, str], dict[tuple[_Series, int, int], UsageState]] = {}
         self._readings: dict[tuple[str, str], dict[_Series, set[Reading]]] = {}
 
+    def takes(self, account: str, meter: str) -> bool:
+        """Whether anything of these is held."""
+        return meter in self._meters or account in self._accounts
+
     def add(self, row: WindowRow, meter: Meter, *moved: int) -> None:
         """A row that is newer than what was held; `moved` as for `UsageState.move`."""
-        if row.meter not in self._meters and row.account not in self._accounts:
+        if not self.takes(row.account, row.meter):
             return
         series = (row.subject, tuple(zip(meter.dimensions, row.dimensions, strict=True)))
         place = (row.account, row.meter)

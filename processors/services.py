@@ -24,9 +24,11 @@ from sinks.superseded import RatedKey, rated_before
 
 
 class Clock(Protocol):
-    """Seconds since some instant, and waiting. The module `time` is one."""
+    """Seconds since some instant and since 1970, and waiting. The module `time` is one."""
 
     def monotonic(self) -> float: ...
+
+    def time(self) -> float: ...
 
     def sleep(self, seconds: float, /) -> None: ...
 

@@ -12,14 +12,14 @@ from fractions import Fraction
 import msgspec
 
 from config.catalogue import Meter
-from processors.outputs import WindowRow
+from processors.window_rows import WindowRow
 from rating.numbers import EXACT, Quantity
 from rating.states import Count, High, Latest, Low, Mean, Members, State, Sum
 
 DIGITS = 12  # every state is scaled to this many decimals, so that versions of a meter with other precisions merge
 
 
-class UsageState(msgspec.Struct):
+class UsageState(msgspec.Struct, gc=False):
     """The merged state of one account and meter on one day, or up to it. Numbers are integers scaled by 10**12."""
 
     versions: int = 0  # sum of (version + 1) over its partials: it grows with any change and with nothing else
@@ -32,20 +32,21 @@ class UsageState(msgspec.Struct):
 
     def move(self, row: WindowRow, meter: Meter, versions: int, events: int, sum_hi: int, sum_lo: int) -> None:
         """Take in a row that is newer than what was held of it, by what its version, events and sum differ."""
-        unit = 10 ** (DIGITS - meter.precision)
         self.versions += versions
         self.events += events
+        self.sum += ((sum_hi << 32) + sum_lo) * 10 ** (DIGITS - meter.precision)
+        self.extend(row, meter)
+
+    def extend(self, row: WindowRow, meter: Meter) -> None:
+        """The part of `move` that no sum tells."""
+        value = row.value * 10 ** (DIGITS - meter.precision)
         match meter.aggregation:
-            case "sum" | "avg":
-                self.sum += ((sum_hi << 32) + sum_lo) * unit
             case "min":
-                value = row.value * unit
                 self.lowest = value if self.lowest is None else min(self.lowest, value)
             case "max":
-                value = row.value * unit
                 self.highest = value if self.highest is None else max(self.highest, value)
             case "latest":
-                newest = (row.time_us, row.id_hi, row.id_lo, row.value * unit)
+                newest = (row.time_us, row.id_hi, row.id_lo, value)
                 self.latest = newest if self.latest is None else max(self.latest, newest)
             case "unique" if row.members:
                 self.members = self.members or set()
@@ -67,18 +68,16 @@ class UsageState(msgspec.Struct):
 
     def quantity(self, aggregation: str) -> Quantity:
         """What the state comes to, in the meter's unit; zero for a state of no events."""
-        if aggregation == "count":
-            return Decimal(self.events)
-        if aggregation == "unique":
-            return Decimal(len(self.members or ()))
-        if aggregation == "avg":
-            return Fraction(self.sum, max(self.events, 1) * 10**DIGITS)
-        held = {
-            "sum": self.sum,
-            "min": self.lowest,
-            "max": self.highest,
-            "latest": self.latest[3] if self.latest else None,
-        }[aggregation]
+        match aggregation:
+            case "sum":
+                return EXACT.scaleb(Decimal(self.sum), -DIGITS)
+            case "count":
+                return Decimal(self.events)
+            case "unique":
+                return Decimal(len(self.members or ()))
+            case "avg":
+                return Fraction(self.sum, max(self.events, 1) * 10**DIGITS)
+        held = {"min": self.lowest, "max": self.highest, "latest": self.latest[3] if self.latest else None}[aggregation]
         return EXACT.scaleb(Decimal(held or 0), -DIGITS)
 
     def state(self, aggregation: str) -> State:

@@ -14,10 +14,11 @@ from rating.instants import instant_text, within
 from rating.money import currency_fault, minor_digits
 from rating.prices import Price, meters_of
 from rating.terms import EVERY_MS
-from rating.timeline import Stretch, Versions, timeline
+from rating.timeline import Stretch, Versions, clipped, timeline
 
 Fault = tuple[str, str]
 Windows = Mapping[str, Set[int]]  # of each meter, the lengths of the windows of its versions, in milliseconds
+_TICK = timedelta.resolution
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES = {length_ms: name for name, length_ms in EVERY_MS.items()}
 _LAST_YEAR = 2100  # time zones repeat their rules yearly by then, so an offset that never came up will not
@@ -39,6 +40,23 @@ def contract_faults(contract: Contract, versions: Versions, windows: Windows | N
     yield from _change_faults(contract, stretches)
     if windows is not None:
         yield from _cut_faults(contract, stretches, windows)
+
+
+def meeting_fault(one: Contract, other: Contract, versions: Versions) -> str | None:
+    """Why `other` cannot begin where it does, behind `one` of the same account: of rated days neither could be told.
+
+    A rated day is known by the first days of its period and of the piece of it in which the price holds.
+    """
+    if one.to is None:
+        return None
+    period, following = one.calendar.period_of(one.to - _TICK), other.calendar.period_of(other.from_)
+    begins = {stretch.start.date() for stretch in clipped(timeline(one, versions), period)}
+    if other.from_.date() not in begins or period.start.date() != following.start.date():
+        return None
+    return (
+        f"is on {other.from_.date()}, UTC, when prices of the contract before it begin as well, and in the same period:"
+        " rated days could not be told apart; let the contracts meet on another day"
+    )
 
 
 def _plan_faults(contract: Contract, versions: Versions) -> Iterator[Fault]:

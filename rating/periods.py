@@ -8,7 +8,7 @@ import msgspec
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 
 
-class Period(msgspec.Struct, frozen=True, order=True):
+class Period(msgspec.Struct, frozen=True, order=True, cache_hash=True):
     """Days in [start, end), UTC."""
 
     start: date

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from config.catalogue import Catalogue, Meter
 from config.settings import Limits
-from reconcile import values
+from reconcile import columnar, values
 from reconcile.nesting import NESTING_MAX, deep_parts, deeper_than_allowed
 from reconcile.values import Unfit
 
@@ -139,6 +139,11 @@ class Reader:
             return [Refused(value or b"", "no value")]
         if len(value) > self._limits.message_bytes_max:
             return [Refused(value, "too large")]
+        if value.startswith(columnar.MARK):
+            rows = columnar.events_of(value, self._limits)
+            if rows is None:
+                return [Refused(value, "no columnar message as documented")]
+            return [self._event(row, self._json, timestamp_ms) for row in rows]
         codec, many = self._form(value)
         if codec.form == "JSON" and not value.isascii():
             try:
@@ -155,7 +160,7 @@ class Reader:
     def single(self, value: bytes, timestamp_ms: int) -> Event | Refused:
         """An event that comes back by itself; an array of events cannot."""
         found = self.events(value, timestamp_ms)
-        if value and self._form(value)[1]:
+        if value and (value.startswith(columnar.MARK) or self._form(value)[1]):
             return Refused(value, "an array")
         return found[0]
 

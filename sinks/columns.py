@@ -74,9 +74,9 @@ def _member_bytes(members: Members) -> bytes:
 
 def _samples(values: Sequence[npt.NDArray[np.uint64]] | None, rows: int) -> pa.Array:
     """Array(Tuple(time_us Int64, id UInt128, value Int64))."""
-    found = [np.empty((0, 4), np.uint64)] * rows if values is None else values
-    offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum([len(one) for one in found], dtype=np.int32)))
-    flat = np.concatenate([np.empty((0, 4), np.uint64), *found])
+    sizes = np.zeros(rows, np.int32) if values is None else np.fromiter(map(len, values), np.int32, rows)
+    offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(sizes, dtype=np.int32)))
+    flat = np.concatenate([np.empty((0, 4), np.uint64), *(values or ())])
     parts = {
         "time_us": pa.array(flat[:, 0].view(np.int64)),
         "id": _digests(flat[:, 1:3]),

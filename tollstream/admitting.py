@@ -159,12 +159,12 @@ class Admitter:
     ) -> Iterator[tuple["Coordinate", bytes, "Asked", int]]:
         """(coordinate, bytes, identity, end of its hour or day in ms) of what can be read; the rest is refused."""
         from processors.admission import ARRAY, lasting
-        from processors.decode_split import form_of
+        from processors.decode_split import is_many
         from processors.events import INVALID
         from sinks.letters import Asked
 
         values = [held[one.at] for one in group]
-        arrays = [bool(value) and form_of(value)[1] for value in values]
+        arrays = [is_many(value) for value in values]
         single = [b"" if array else value for value, array in zip(values, arrays, strict=True)]
         decoded = self._decoder.decode(single, np.full(len(single), now_ms(), np.int64))
         reasons, identity = {refusal.row: refusal.reason for refusal in decoded.refusals}, lasting(decoded)

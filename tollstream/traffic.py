@@ -111,8 +111,8 @@ def emit(
     file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
-    batch: int = 1,
-    format: Literal["json", "msgpack"] = "json",
+    batch: int | None = None,
+    format: Literal["json", "msgpack", "columnar"] = "json",
     rate: float | None = None,
     place: Where,
 ) -> int:
@@ -125,6 +125,7 @@ def emit(
     ```
     tollstream emit traffic.ndjson
     tollstream emit traffic.ndjson --batch 500 --format msgpack
+    tollstream emit traffic.ndjson --format columnar
     tail -f access.ndjson | tollstream emit - --rate 1000
     ```
 
@@ -133,9 +134,9 @@ def emit(
     file
         NDJSON, a CloudEvent a line; `-` reads standard input.
     batch
-        Up to so many events share a message; a line that is not JSON goes alone.
+        Up to so many events share a message, by default 1, or 5,000 as columnar; a line that is not JSON goes alone.
     format
-        How events are written on Kafka.
+        How events are written on Kafka: docs/events.md and docs/columnar.md.
     rate
         Events a second at most.
     """
@@ -143,7 +144,7 @@ def emit(
     from edge.lines import read_lines
     from sinks.topics import create_topics
 
-    if not 1 <= batch <= BATCH_MAX:
+    if batch is not None and not 1 <= batch <= BATCH_MAX:
         raise UsageError(f"--batch {batch:,} is out of range: give 1 to {BATCH_MAX:,}")
     if rate is not None and not rate > 0:
         raise UsageError(f"--rate {rate} is out of range: give events a second, above 0")

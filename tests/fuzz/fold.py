@@ -12,10 +12,11 @@ import numpy as np
 
 from config.catalogue import Catalogue
 from config.settings import Limits
+from processors.arrow_frames import HEAD as ARROW
 from processors.decode_careful import CarefulDecoder, RefusedError
 from processors.decode_columns import digest_array, digests, with_instant
 from processors.decode_shapes import compile_shapes
-from processors.decode_split import form_of
+from processors.decode_split import form_of, is_many
 from processors.events import INVALID, UNMETERED, Decoded, Decoder
 from processors.instants import END_US
 from processors.meter import Batch, Letter, PartitionState
@@ -29,9 +30,18 @@ CODES = frozenset(
     [
         *("empty", "size", "utf-8", "json", "messagepack", "nesting", "batch", "event", "specversion", "time"),
         *("id", "source", "type", "subject", "value", "dimension", "unique", "limit", "late", "sequence", "admission"),
+        "arrow",
     ]
 )
-WHOLE = ("empty", "size", "utf-8", "nesting", "batch", "admission")  # said of bytes that the careful path never sees
+WHOLE = (
+    "empty",
+    "size",
+    "utf-8",
+    "nesting",
+    "batch",
+    "admission",
+    "arrow",
+)  # said of bytes that the careful path never sees
 BATCH = 2_000
 ALONE = 40  # messages of a round that are folded one by one as well
 JUDGED = 270  # events of a round, not refused, of which the careful path is asked as well
@@ -54,6 +64,7 @@ WORLDS: tuple[tuple[Catalogue, Limits, int], ...] = (
     (Catalogue(), Limits(), SKEW_MS),
 )
 WORLD_OF_ROUND = (0, 0, 1, 0, 2, 0, 3, 1, 0, 4)
+COLUMNAR_ROUNDS = (1, 4, 9)
 
 
 class FaultError(AssertionError):
@@ -73,7 +84,9 @@ class Remembering(Decoder):
 
 def round_messages(seed: int, number: int, count: int = BATCH) -> list[bytes | None]:
     """The messages of a round."""
-    return Mutator(random.Random(f"{seed}/{number}"), admissions=number % 10 == 3).messages(count)
+    return Mutator(
+        random.Random(f"{seed}/{number}"), admissions=number % 10 == 3, columnar=number % 10 in COLUMNAR_ROUNDS
+    ).messages(count)
 
 
 def round_batch(seed: int, number: int, messages: list[bytes | None]) -> Batch:
@@ -150,6 +163,10 @@ def _check_letters(letters: list[Letter], decoder: Decoder, batch: Batch) -> Non
         code, _, advice = letter.reason.partition(": ")
         if code not in CODES or not advice:
             raise FaultError(f"no reason that the table of docs/events.md has: {letter.reason!r}", value)
+        if value.startswith(ARROW) and letter.raw != value:
+            if letter.raw != decoder.raw(value, letter.index) or not letter.raw.startswith(b"{"):
+                raise FaultError(f"{letter.reason}: not the JSON form of the row: {letter.raw!r}", value)
+            continue
         if letter.raw not in value or (value and not letter.raw):
             raise FaultError(f"{letter.reason}: not the bytes of the event: {letter.raw!r}", value)
         if code not in WHOLE and letter.raw != value and letter.raw != decoder.raw(value, letter.index):
@@ -165,7 +182,7 @@ def _check_whole(letters: list[Letter], batch: Batch, limits: Limits) -> None:
             code = "empty"
         elif value.startswith(b"\0") and len(value) > 1:
             code = "admission"  # or what is left of one
-        elif code is None and not value.isascii() and form_of(value)[0] == "JSON":
+        elif code is None and not value.isascii() and form_of(value)[0] == "JSON" and not value.startswith(ARROW):
             try:
                 value.decode()
             except UnicodeDecodeError:
@@ -184,10 +201,10 @@ def _check_paths(decoded: Decoded, batch: Batch, careful: CarefulDecoder, decode
         message = int(decoded.message[row])
         value = batch.values[message] or b""
         refusal = reasons.get(row)
-        if refusal is not None and (refusal.reason.startswith(WHOLE) or form_of(refusal.raw)[1]):
+        if refusal is not None and (refusal.reason.startswith(WHOLE) or is_many(refusal.raw)):
             continue
-        form, many = form_of(value)
-        event = decoder.raw(value, int(decoded.index[row])) if many else value
+        form = form_of(value)[0]  # that of a row of columns is JSON, too
+        event = decoder.raw(value, int(decoded.index[row])) if is_many(value) else value
         said = judged(careful, event, form, int(stamps[message]))
         found = row_of(decoded, row, None if refusal is None else refusal.reason)
         if said != found:

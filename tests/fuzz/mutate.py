@@ -13,11 +13,14 @@ from typing import Any
 import msgspec
 
 from processors.admission import HEAD, AdmissionRecord, Returned, encode
+from tests.fuzz.columnar import Batches
+from tests.fuzz.columns import message as columnar_message
 from tests.fuzz.tokens import JSON_ODD, NUMBERS, PACKED_ODD, TIMES, Tokens, json_tokens, packed_tokens
 
 DAY_MS = 86_400_000
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp()) * 1000
+POOL_COLUMNAR = 60  # columnar messages of one round
 POOL = 250  # valid events of one round, in both forms
 BYTES_MAX = (4_000, 60_000)  # of a message, in half of the rounds each: short ones are screened together
 _INTERESTING = bytes([0, 1, 0x0A, 0x1F, 0x20, 0x22, 0x2C, 0x2D, 0x2E, 0x30, 0x5B, 0x5C, 0x5D, 0x65, 0x7B, 0x7D, 0x7F])
@@ -48,11 +51,13 @@ _DATA: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 class Mutator:
-    """The messages of one round. The same seed gives the same messages. `admissions`: with admission records."""
+    """The messages of one round. The same seed gives the same messages. `admissions`: with admission records;
+    `columnar`: with messages of that form."""
 
-    def __init__(self, rng: random.Random, *, admissions: bool = False) -> None:
+    def __init__(self, rng: random.Random, *, admissions: bool = False, columnar: bool = False) -> None:
         self._rng, self._admissions = rng, admissions
-        self._bytes_max = rng.choice(BYTES_MAX)
+        self._bytes_max = max(BYTES_MAX) if columnar else rng.choice(BYTES_MAX)
+        self._columnar = [self._columns() for _ in range(POOL_COLUMNAR if columnar else 0)]
         events = [self._event(rng.random() < 0.1) for _ in range(POOL)]
         self._json = [json_tokens(msgspec.json.encode(event)) for event in events]
         self._packed = [packed_tokens(msgspec.msgpack.encode(event)) for event in events]
@@ -94,7 +99,9 @@ class Mutator:
         draw = self._rng.random()
         packed = draw < 0.4
         pool, odd = (self._packed, PACKED_ODD) if packed else (self._json, JSON_ODD)
-        if self._admissions and self._rng.random() < 0.02:
+        if self._columnar and self._rng.random() < 0.2:
+            message = self._mutated_columns()
+        elif self._admissions and self._rng.random() < 0.02:
             message = self._admission()
         elif self._rng.random() < 0.12:
             message = self._batch(pool, odd, packed)
@@ -124,6 +131,26 @@ class Mutator:
         clock_ms = NOW_MS + self._below(2_000_000) - 1_000_000
         record = encode(AdmissionRecord(clock_ms, DAY_MS, "topic", self._below(3), events))
         return record if self._rng.random() < 0.7 else HEAD + self._bytes(record[len(HEAD) :])
+
+    def _columns(self) -> bytes:
+        """A columnar message as it should be, most of its rows good."""
+        batches = Batches(self._rng, self._rng.choice((0.01, 0.05, 0.2)))
+        return columnar_message(batches.columns(1 + self._below(8)))
+
+    def _mutated_columns(self) -> bytes:
+        """Half of them as they are; in the others bytes are changed, which lie in the metadata as often as not, or two
+        messages are mixed up."""
+        message = self._columnar[self._below(len(self._columnar))]
+        if self._rng.random() < 0.5:
+            return message
+        if self._rng.random() < 0.1:
+            other = self._columnar[self._below(len(self._columnar))]
+            return message[: self._below(len(message))] + other[self._below(len(other)) :]
+        changed = bytearray(message)
+        for _ in range(1 + self._below(3)):
+            at = 4 + self._below(len(changed) - 4)
+            changed[at] = self._rng.choice((0, 1, 0x7F, 0x80, 0xFF, changed[at] ^ 1 << self._below(8)))
+        return bytes(changed)
 
     def _batch(self, pool: list[Tokens], odd: Tokens, packed: bool) -> bytes:
         count = self._below(6) if self._rng.random() < 0.97 else self._below(40)

@@ -11,6 +11,7 @@ from importlib.metadata import files
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -21,6 +22,7 @@ from edge.generate import Shape, Traffic
 from edge.murmur2 import partition_of
 
 PARTITIONS = 4
+HEAD = b"\xff\xff\xff\xff"  # of a columnar message
 
 
 def start_broker() -> tuple[subprocess.Popen[bytes], str]:
@@ -98,7 +100,11 @@ def lines() -> list[bytes]:
 
 
 def events_of(message: Message, format: Format = "json") -> list[Any]:
-    """The events of a message of one or many; JSON numbers with fraction or exponent as their text."""
+    """The events of a message of one or many; JSON numbers with fraction or exponent as their text. Columnar events are
+    flat."""
+    if (message.value() or b"").startswith(HEAD):
+        rows: list[Any] = pa.ipc.open_stream(message.value()).read_all().to_pylist()
+        return [{name: value for name, value in row.items() if value is not None} for row in rows]
     unpack = msgspec.msgpack.decode if format == "msgpack" else msgspec.json.Decoder(float_hook=str).decode
     value = unpack(message.value() or b"")
     return value if isinstance(value, list) else [value]
@@ -112,9 +118,11 @@ def test_every_line_arrives_as_it_stands_and_is_acknowledged(bootstrap: str, top
     assert sorted(message.value() or b"" for message in read_topic(bootstrap, topic)) == sorted(lines)
 
 
-@pytest.mark.parametrize(("batch", "format"), [(1, "json"), (7, "json"), (1, "msgpack"), (500, "msgpack")])
+@pytest.mark.parametrize(
+    ("batch", "format"), [(1, "json"), (7, "json"), (1, "msgpack"), (500, "msgpack"), (None, "columnar")]
+)
 def test_the_same_line_always_goes_to_the_partition_of_its_subject(
-    bootstrap: str, topic: str, lines: list[bytes], batch: int, format: Format
+    bootstrap: str, topic: str, lines: list[bytes], batch: int | None, format: Format
 ) -> None:
     with Emitter(bootstrap, topic) as emitter:
         emitter.emit_lines(lines, batch, format)
@@ -151,7 +159,7 @@ def test_a_single_event_carries_its_subject_as_key_and_lies_where_librdkafkas_mu
     assert all(len(partitions) == 1 for partitions in places.values())
 
 
-@pytest.mark.parametrize("format", ["json", "msgpack"])
+@pytest.mark.parametrize("format", ["json", "msgpack", "columnar"])
 def test_batches_hold_the_good_lines_and_broken_ones_go_alone(
     bootstrap: str, topic: str, lines: list[bytes], format: Format
 ) -> None:
@@ -165,7 +173,8 @@ def test_batches_hold_the_good_lines_and_broken_ones_go_alone(
         if raw in lines:
             alone.append(raw)
         else:
-            assert raw[0] >= 0x80 if format == "msgpack" else raw[:1] == b"["
+            heads = {"json": b"[", "msgpack": tuple(bytes([head]) for head in range(0x80, 0x100)), "columnar": HEAD}
+            assert raw.startswith(heads[format])
             grouped += len(events_of(message, format))
     assert grouped + len(alone) == len(lines)
     assert {b"nonsense", b"\x00\xff\xfe", b"[]"} <= set(alone)
@@ -237,11 +246,12 @@ def numbers(bootstrap: str, topic: str, format: Format = "json") -> dict[tuple[s
     return found
 
 
-@pytest.mark.parametrize(("batch", "format"), [(1, "json"), (50, "json"), (50, "msgpack")])
+@pytest.mark.parametrize(("batch", "format"), [(1, "json"), (50, "json"), (50, "msgpack"), (50, "columnar")])
 def test_a_numbered_emitter_leaves_no_gap_and_uses_no_number_twice(
     bootstrap: str, topic: str, batch: int, format: Format
 ) -> None:
-    lines = [b'{"id":"%d","source":"s%d","subject":"zone-%d"}' % (i, i % 3, i % 40) for i in range(3_000)]
+    line = b'{"specversion":"1.0","id":"%d","source":"s%d","subject":"zone-%d"}'
+    lines = [line % (i, i % 3, i % 40) for i in range(3_000)]
     with Emitter(bootstrap, topic, numbered=True) as emitter:
         emitter.emit_lines(lines, batch, format)
         emitter.emit_lines(lines[:500], batch, format)

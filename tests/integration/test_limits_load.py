@@ -116,6 +116,7 @@ def test_i7_i9_while_clickhouse_is_away_a_worker_holds_one_checkpoint_and_stops_
         clickhouse.services.environ["TOLLSTREAM_CLICKHOUSE__URL"],
         consume_messages_max=taken_max,
         checkpoint_events=300,
+        behind_factor=1,
         health_stall_ms=1_000,
     )
     traffic = Traffic(seed=73)

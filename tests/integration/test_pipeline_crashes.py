@@ -20,6 +20,7 @@ from config.catalogue import Catalogue
 from config.settings import Settings
 from processors.meter_stage import MeterStage
 from processors.owner import Owner
+from processors.window_rows import WindowRows
 from processors.worker import work
 from sinks.clickhouse import ClickHouseSink
 
@@ -69,7 +70,7 @@ def die_without_republishing(
     signs: Path, settings: Settings, catalogue: Catalogue, parent: Connection, alone: bool
 ) -> None:
     """The broken variant: a new owner sends nothing of what its predecessor had checkpointed."""
-    processors.owner.unpublished_rows = lambda *_: []
+    processors.owner.unpublished_rows = lambda *_: WindowRows()
     name = "a checkpoint is written, and nothing of it is sent"
     die_at({name: POINTS[name]}, signs, settings, catalogue, parent, alone)
 

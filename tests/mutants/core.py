@@ -1,27 +1,26 @@
-"""The files that are mutated, and of each the tests that must notice: fast ones, since every mutant runs them."""
+"""What is mutated, and the tests that may notice: those of them that run the changed line do."""
 
 from __future__ import annotations
 
-_TABLES = ("tests/unit/test_core_windows.py", "tests/unit/test_core_limits.py")
-_FOLD = (*_TABLES, "tests/unit/test_core_fold.py")  # of some seconds
-_RATING_TESTS = "money models amounts quotes usage billing rollups gauges segments drawdown calendar invoices adds_up"
-_RATING_FILES = "kernels numbers days money prices tiers rollups proration commitments credits billing invoices rate"
-_RATING = tuple(f"tests/unit/test_rating_{name}.py" for name in _RATING_TESTS.split(" "))
+_PROCESSORS = (
+    "checkpoint owner state marks intervals sequences sequence_log instants numbers admission held samples formulas "
+    "packed refill recovery health limits digests series identity windows partials meter outputs columns merge states "
+    "account_usage rate rate_contracts rate_parts budgets returned_again "
+    "events decode_messages decode_shapes decode_split decode_columns decode_careful decode_cast decode_sequences"
+)
+_RATING = (
+    "money numbers days kernels prices models tiers bases totals rollups states gauges usage pools proration timeline "
+    "contracts contract_checks changes charges billing commitments credits coupons settlement openings corrections "
+    "periods calendar instants pipeline invoices quotes rated rate plans sugar terms checks unrated"
+)
+_CONFIG = (
+    "catalogue publish formulas meter_checks price_checks billing_checks tables price_file loader overrides faults"
+)
 
-CORE: dict[str, tuple[str, ...]] = {
-    "processors/identity.py": ("tests/unit/test_core_identity.py", *_TABLES),
-    "processors/windows.py": _TABLES,
-    "processors/partials.py": (*_TABLES, "tests/unit/test_core_checkpoint.py"),
-    "processors/meter.py": (*_FOLD, "tests/unit/test_core_owner.py"),
-    "processors/limits.py": ("tests/unit/test_core_limits.py",),
-    "processors/digests.py": ("tests/unit/test_core_checkpoint.py",),
-    "processors/checkpoint.py": ("tests/unit/test_core_checkpoint.py", "tests/unit/test_core_fold.py"),
-    "processors/owner.py": ("tests/unit/test_core_owner.py",),
-    "processors/outputs.py": ("tests/unit/test_core_owner.py", "tests/unit/test_core_fold.py"),
-    "processors/health.py": ("tests/unit/test_core_health.py",),
-    "processors/merge.py": ("tests/unit/test_core_rate.py",),
-    "processors/rate.py": ("tests/unit/test_core_rate.py",),
-    "processors/numbers.py": ("tests/unit/test_events_numbers.py",),
-    "processors/instants.py": ("tests/unit/test_events_numbers.py",),
-    **{f"rating/{name}.py": _RATING for name in _RATING_FILES.split(" ")},
-}
+CORE: tuple[str, ...] = tuple(
+    f"{package}/{name}.py"
+    for package, names in (("processors", _PROCESSORS), ("rating", _RATING), ("config", _CONFIG))
+    for name in names.split(" ")
+)
+_AREAS = ("core", "events", "rating", "config", "reconcile", "alert", "sinks", "cli")
+TESTS = (*(f"tests/unit/test_{area}_*.py" for area in _AREAS), "tests/contract/test_checkpoint_slot.py")

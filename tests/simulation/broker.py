@@ -66,11 +66,12 @@ class Broker:
     def __init__(self, rng: random.Random, counts: dict[str, int], *, trusted: bool) -> None:
         self.rng, self.trusted = rng, trusted
         self.topics = {name: Topic(f"T-{name}", count) for name, count in counts.items()}
+        self.now_ms: Callable[[], int] = lambda: 0  # its clock, which stamps what is appended
         self.taken: Callable[[str, int, Record], None] = lambda topic, partition, record: None  # told of each append
 
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         log = self.topics[topic].partitions[partition]
-        log.append(key, value)
+        log.append(key, value, self.now_ms())
         self.taken(topic, partition, log.records[-1])
 
     def make_anew(self, topic: str) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 
-from config.settings import Kafka, Limits, Processing, Settings
+from config.settings import Alerts, Kafka, Limits, Processing, Settings
+from tests.simulation.alerting import BUDGETS
 from tests.simulation.logs import SKEW_MS
 
 
 def settings(rng: random.Random) -> Settings:
     """One of many."""
     return Settings(
+        alerts=Alerts(BUDGETS),
         kafka=Kafka(session_timeout_ms=1_000),
         processing=Processing(
             skew_ms=SKEW_MS,

@@ -16,6 +16,7 @@ from processors.meter import Batch
 from rating.contracts import Account, Contract
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, Package, PerUnit, Tier, Volume
+from tests.simulation.columnar import columnar
 from tests.simulation.numbered import Numbers
 from tests.simulation.oracle import Fact, Message
 
@@ -24,7 +25,8 @@ NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 SKEW_MS = 300_000
 HOUR_MS = 3_600_000
 _JSON = (msgspec.json.Encoder(decimal_format="string"), msgspec.json.Encoder(decimal_format="number"))
-GARBAGE = (b"{", b"[]", b"", None, b'{"id": "x"}', b"\xff\xfe", b'[{"specversion": "1.0"}', b"[NaN]", b"7")
+COLUMNLESS = b"\xff\xff\xff\xff\x30\x00\x00\x00" + bytes(60)  # begins as a columnar message does
+GARBAGE = (b"{", b"[]", b"", None, b'{"id": "x"}', b"\xff\xfe", b'[{"specversion": "1.0"}', b"[NaN]", b"7", COLUMNLESS)
 
 _PRO = Plan(
     "pro",
@@ -207,7 +209,11 @@ def _nested(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _encoded(rng: random.Random, bodies: list[dict[str, Any]]) -> bytes:
-    """A single event alone or as an array of one; several as an array; JSON or MessagePack; numbers as text or not."""
+    """A single event alone or as an array of one; several as an array, or as columns; JSON or MessagePack; numbers as
+    text or not."""
+    sayable = not any(isinstance(body.get("sequence"), int) for body in bodies)  # an integer column of it means texts
+    if sayable and rng.random() < (0.1 if len(bodies) == 1 else 0.4):
+        return columnar(rng, bodies)
     value = bodies[0] if len(bodies) == 1 and rng.random() < 0.8 else bodies
     if rng.random() < 0.3:
         return msgspec.msgpack.encode(value)

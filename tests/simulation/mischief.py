@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from processors.outputs import WindowRow
-from tests.simulation.logs import make_log
-from tests.simulation.verdict import frozen
+from tests.simulation.logs import HOUR_MS, make_log
 
 if TYPE_CHECKING:
-    from tests.simulation.broker import Partition
     from tests.simulation.world import World
 
 EVENTS, WINDOWS, MARKS = "usage.events", "usage.windows", "usage.marks"
-_ROW = msgspec.msgpack.Decoder(WindowRow)
 _WHILE_S = (0.5, 3.0, 20.0)  # shorter and longer than a session of the group
 
 
@@ -69,18 +63,17 @@ def compact(world: World) -> None:
     topic = world.rng.choice((WINDOWS, WINDOWS, MARKS, world.settings.kafka.rated_topic))
     log = world.rng.choice(world.broker.topics[topic].partitions)
     log.compact(log.end - world.rng.randint(0, 5))
-    if topic == WINDOWS:
-        world.faults += gone_back(world, log)
+    world.faults += world.readers.gone_back(topic, log)
 
 
-def gone_back(world: World, log: Partition) -> list[str]:
-    """I4, for one partition of usage.windows."""
-    found: dict[bytes, int] = {}
-    for record in log.records:
-        row = _ROW.decode(record.value or b"")
-        found[frozen(row)] = max(row.offset, found.get(frozen(row), -1))
-    highest = world.highest
-    return [f"I4: {k!r} went back from version {highest[k]} to {v}" for k, v in found.items() if v < highest[k]]
+def pass_days(world: World) -> None:
+    """Nothing is sent for hours or days, and levels last."""
+    world.idle_ms += world.calendar.randint(1, 60) * HOUR_MS
+
+
+def end_alerts(world: World) -> None:
+    world.alerts.end()
+    world.scheduler.bury()
 
 
 def publish(world: World) -> None:
@@ -129,6 +122,8 @@ _KINDS = {
     harm_redis: 6,
     compact: 4,
     publish: 2,
+    pass_days: 1,
+    end_alerts: 2,
     retain: 1,
     cut_log: 1,
     make_topic_anew: 1,

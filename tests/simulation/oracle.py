@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 
 from config.catalogue import BEGIN_MS, Catalogue, Meter
 from config.settings import Limits
-from rating.prices import price_amount
 
 _HOUR_MS = 3_600_000
 VERDICTS = ("accepted", "duplicate", "late", "invalid", "unmetered")
@@ -241,43 +239,3 @@ def quantity(aggregation: str, states: Iterable[State]) -> Decimal | Fraction:
         return max(one.latest for one in held if one.latest)[1]
     values = [one.lowest if aggregation == "min" else one.highest for one in held]
     return min(v for v in values if v is not None) if aggregation == "min" else max(v for v in values if v is not None)
-
-
-class Owed(NamedTuple):
-    """A rated row, without its version."""
-
-    quantity_total: Decimal | Fraction
-    amount: Decimal
-
-
-RatedKey = tuple[str, date, date, str, bool, date]  # account, period and segment start, price, opening, day
-
-
-def rated(catalogue: Catalogue, oracles: Iterable[Oracle]) -> dict[RatedKey, Owed]:
-    """Every rated row of the accounts that have usage; amount(d) = price(total up to d) - price(total before)."""
-    from rating.periods import month_of
-
-    aggregation = {meter.id: meter.aggregation for meter in catalogue.meters}
-    days: dict[tuple[str, str], dict[date, list[State]]] = {}
-    for oracle in oracles:
-        for (meter, _, subject, _, start, _), state in oracle.states.items():
-            day = datetime.fromtimestamp(start // 1000, UTC).date()
-            account = catalogue.account_of(subject, start)
-            days.setdefault((account, meter), {}).setdefault(day, []).append(state)
-    rows: dict[RatedKey, Owed] = {}
-    for (account, meter), by_day in days.items():
-        for period in {month_of(day) for day in by_day}:
-            for segment in catalogue.tariff().segments(account, period):
-                within = sorted(day for day in by_day if segment.start <= day < segment.end)
-                for price in segment.plan.price if segment.plan else ():
-                    place = (account, period.start, segment.start, price.id)
-                    owed = price_amount(price, Decimal(0))
-                    rows[(*place, True, segment.start)] = Owed(Decimal(0), owed)
-                    held: list[State] = []
-                    for day in within if price.meter == meter else ():
-                        held += by_day[day]
-                        total = quantity(aggregation[meter], held)
-                        now = price_amount(price, total)
-                        rows[(*place, False, day)] = Owed(total, now - owed)
-                        owed = now
-    return rows

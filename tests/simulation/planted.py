@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from tests.simulation.plants_admission import PLANTS
+from tests.simulation.plants_rated import PLANTS
 from tests.simulation.simulate import simulate
 
 

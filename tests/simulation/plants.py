@@ -23,6 +23,7 @@ from processors.meter import Batch, Letter, PartitionState
 from processors.meter_stage import MeterStage
 from processors.outputs import Released
 from processors.owner import Mark, Owner
+from processors.window_rows import WindowRow, WindowRows, read
 from tests.simulation.slots import SlotStore
 from tests.simulation.tables import RATED_KEY
 
@@ -49,7 +50,7 @@ def planted(*breaks: str) -> Callable[[Callable[[], Patch]], Callable[[], Patch]
 
 @planted("I1", "I2", "livelock")
 def no_republishing_after_a_crash() -> Patch:
-    return mock.patch("processors.owner.unpublished_rows", lambda *_: [])
+    return mock.patch("processors.owner.unpublished_rows", lambda *_: WindowRows())
 
 
 @planted("I2", "I3", "I5")
@@ -130,16 +131,16 @@ def the_clock_of_the_batch() -> Patch:
 def deltas_instead_of_absolute_outputs() -> Patch:
     """Rows say what was added since the last checkpoint, as a counter would."""
     absolute = outputs.changed_rows
-    before: dict[bytes, outputs.WindowRow] = {}
+    before: dict[bytes, WindowRow] = {}
 
-    def changed_rows(state: PartitionState, topic_id: str, partition: int) -> list[outputs.WindowRow]:
+    def changed_rows(state: PartitionState, topic_id: str, partition: int) -> WindowRows:
         rows = []
         for row in absolute(state, topic_id, partition):
             key = msgspec.msgpack.encode(row.key())
             last = before.get(key)
             before[key] = row
             rows.append(msgspec.structs.replace(row, events=row.events - last.events) if last else row)
-        return rows
+        return WindowRows.of(rows)
 
     return mock.patch("processors.owner.changed_rows", changed_rows)
 
@@ -149,9 +150,9 @@ def versions_of_the_batch() -> Patch:
     """A row's version is where its batch ended, not its last event: two owners cut batches elsewhere."""
     changed_rows = outputs.changed_rows
 
-    def at_the_end(state: PartitionState, topic_id: str, partition: int) -> list[outputs.WindowRow]:
+    def at_the_end(state: PartitionState, topic_id: str, partition: int) -> WindowRows:
         rows = changed_rows(state, topic_id, partition)
-        return [msgspec.structs.replace(row, offset=state.offset - 1) for row in rows]
+        return WindowRows.of(msgspec.structs.replace(row, offset=state.offset - 1) for row in rows)
 
     return mock.patch("processors.owner.changed_rows", at_the_end)
 
@@ -169,15 +170,15 @@ def topic_key_without_the_owners_token() -> Patch:
 
 @planted("I6")
 def rated_version_from_one_partial_only() -> Patch:
-    apply = Merged._apply
+    add = Merged.add
 
-    def versioned(self: Merged, row: outputs.WindowRow, *moved: int) -> None:
-        apply(self, row, *moved)
+    def versioned(self: Merged, values: list[bytes]) -> None:
+        add(self, values)
         for days in self.days.values():
             for state in days.values():
-                state.versions = row.offset + 1
+                state.versions = read(values[-1]).offset + 1
 
-    return mock.patch.object(Merged, "_apply", versioned)
+    return mock.patch.object(Merged, "add", versioned)
 
 
 @planted("I6")

@@ -10,11 +10,12 @@ from confluent_kafka import KafkaException
 
 from config.catalogue import Catalogue
 from config.settings import Settings
+from processors.health import Health
 from processors.merge import UnknownMeterError
 from processors.partials import DamagedError
 from processors.services import Services
 from processors.state import FencedError, OlderCatalogueError
-from processors.supervise import Child, Nursery, Supervisor, WorkersFailedError
+from processors.supervise import Child, Nursery, Supervisor, Tally, WorkersFailedError
 from processors.worker import Worker, last_word
 from sinks.errors import Retryable
 from sinks.superseded import RatedKey
@@ -38,6 +39,10 @@ class SimClock:
 
     def monotonic(self) -> float:
         return self._process.scheduler.now_s
+
+    def time(self) -> float:
+        """Long after the logs were written: whatever is not read yet is a backlog."""
+        return 4e9 + self._process.scheduler.now_s
 
     def sleep(self, seconds: float) -> None:
         self._process.pause(seconds)
@@ -198,6 +203,7 @@ class Machine(Process):
     def __init__(self, world: World, workers: int, *, until_caught_up: bool = False) -> None:
         super().__init__(world.scheduler, "machine")
         self.refused = ""
+        self.health = Health()  # as of the supervisor's last look
         partitions = (world.events_partitions, world.windows_partitions)
         nursery = SimNursery(world, self)
         self.supervisor = Supervisor(world.settings, world.published, workers, partitions, self._say, nursery)
@@ -205,7 +211,7 @@ class Machine(Process):
 
         def work() -> None:
             try:
-                self.supervisor.run(until_caught_up=until_caught_up, watch=lambda tally: None)
+                self.supervisor.run(until_caught_up=until_caught_up, watch=self._watch)
             except WorkersFailedError as error:
                 self.refused = str(error)
             self.die()
@@ -216,6 +222,9 @@ class Machine(Process):
     def generation(self) -> int:
         """Of the catalogue that its next worker gets."""
         return self.supervisor._catalogue.generation
+
+    def _watch(self, tally: Tally) -> None:
+        self.health = tally.health
 
     def _say(self, line: str) -> None:
         self._heard[f"said: {line.split(' ')[2]}"] += 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from config.catalogue import Catalogue
-from processors.outputs import WindowRow
+from processors.window_rows import WindowRow
 from sinks.errors import Retryable
 from sinks.rows import AdmissionRows, IdentityRows, LedgerRows, LetterRows, NumberRows, RatedRows, UsageRows
 from sinks.superseded import RatedKey
@@ -140,7 +140,7 @@ class SimSink:
 def rated_before(tables: Tables, generation: int) -> list[RatedKey]:
     """sinks.superseded.rated_before: keys whose newest row is of an older generation and says anything but zero."""
     return [
-        RatedKey(**{name: row[name] for name in RatedKey.__struct_fields__})
+        RatedKey(**{name: row[name] for name in RatedKey.__struct_fields__} | {"opening": bool(row["opening"])})
         for (older, _), row in tables.rated.rows.values()
         if older < generation and row["amount"] != 0
     ]

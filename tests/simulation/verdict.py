@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 import xxhash
 
 from config.catalogue import Catalogue
@@ -16,17 +15,15 @@ from config.settings import Limits
 from processors import partials
 from processors.events import Decoder
 from processors.meter import Letter, PartitionState
-from processors.outputs import WindowRow, admitted_rows, unpublished_rows
-from rating.invoices import MeterTotal, SegmentUsage, preview
-from rating.numbers import shown
-from rating.periods import month_of
+from processors.outputs import admitted_rows, unpublished_rows
+from processors.window_rows import WindowRow, read
 from tests.simulation.commands import admission_faults
 from tests.simulation.logs import SKEW_MS, batch_of
-from tests.simulation.oracle import VERDICTS, Key, Oracle, Sample, State, quantity, rated
+from tests.simulation.oracle import VERDICTS, Key, Oracle, Sample, State
+from tests.simulation.readers import frozen
+from tests.simulation.verdict_rated import rated_faults
 
-_ROW = msgspec.msgpack.Decoder(WindowRow)
 _LETTER = msgspec.json.Decoder(Letter)
-_KEY = msgspec.msgpack.Encoder().encode
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -100,7 +97,7 @@ def check(world: World) -> list[str]:
     """Every invariant, over a world that has come to rest."""
     faults = [*_ledgers(world), *_totals(world), *_ties(world), *_determinism(world), *_letters(world)]
     faults += admission_faults(world)
-    return faults if world.remade else faults + _rated(world)  # rated is what was on the old topic, too
+    return faults if world.remade else faults + rated_faults(world)  # rated is what was on the old topic, too
 
 
 def _ledgers(world: World) -> list[str]:
@@ -170,7 +167,7 @@ def _determinism(world: World) -> list[str]:
         state = PartitionState(catalogue, limits, decoder(catalogue, limits, SKEW_MS), world.topic_id)
         letters = state.fold(batch_of(log))
         place = (0, world.topic_id, partition)
-        plain = {frozen(row): row for row in unpublished_rows(state, *place) + admitted_rows(state, *place)[0]}
+        plain = {frozen(row): row for row in [*unpublished_rows(state, *place), *admitted_rows(state, *place)[0]]}
         found = {
             frozen(row): row
             for _, row in world.tables.usage.rows.values()
@@ -195,7 +192,7 @@ def _newest_windows(world: World) -> dict[bytes, WindowRow]:
     found: dict[bytes, WindowRow] = {}
     for partition in world.broker.topics[world.settings.kafka.windows_topic].partitions:
         for record in partition.records:
-            row = _ROW.decode(record.value or b"")
+            row = read(record.value or b"")
             if row.topic != world.topic_id:
                 continue  # of a topic that is gone, and was perhaps not read to its end
             if frozen(row) not in found or row.offset >= found[frozen(row)].offset:
@@ -229,11 +226,6 @@ def _differs(one: dict[str, Any], letter: Letter) -> bool:
     return any(one[name] != getattr(letter, name) for name in ("reason", "raw", "record_timestamp_ms"))
 
 
-def frozen(row: WindowRow) -> bytes:
-    """A row's key, fit for a dictionary."""
-    return _KEY(row.key())
-
-
 _DECODERS: dict[tuple[int, int, Limits, bool], Decoder] = {}
 
 
@@ -250,62 +242,3 @@ def _letters(world: World) -> list[str]:
     found = {(p, *key): verdict for p in range(len(world.logs)) for verdict, *key in _letters_kept(world, p)}
     wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     return [f"letters: {key} is {found.get(key)}, the recount {wanted.get(key)}" for key in wrong]
-
-
-def _rated(world: World) -> list[str]:
-    """I6: each row is the difference of two prices, and together they are the price of the whole, as previewed."""
-    faults = []
-    catalogue = world.published()
-    found = {}
-    for row in (row for _, row in world.tables.rated.rows.values()):
-        if row["amount"] is None:
-            if row["generation"] < catalogue.generation:
-                faults.append(f"I6: unrated by an older catalogue, and still so: {row}")
-            continue
-        if row["plan"] == "" and row["amount"] == 0:
-            continue  # taken back
-        place = (row["account"], row["period_start"], row["segment_start"], row["price"], bool(row["opening"]))
-        if (*place, row["day"]) in found:
-            faults.append(f"I6: readers see two rows: {row} and {found[(*place, row['day'])]}")
-        found[(*place, row["day"])] = row
-    wanted = rated(catalogue, world.oracles)
-    named = catalogue.account_ids()
-    for key in sorted(found.keys() | wanted.keys()):
-        row, owed = found.get(key), wanted.get(key)
-        if row and owed is None:
-            new = row["generation"] == catalogue.generation
-            if row["amount"] == 0 and not new:
-                continue  # of an older catalogue, and worth nothing
-            if new and row["opening"] and row["account"] in named:
-                continue  # named accounts owe flat prices in any period with usage of anybody
-        said = row and (row["quantity_total"], row["amount"])
-        if said != (owed and (shown(owed.quantity_total), owed.amount)):
-            faults.append(f"I6: {key} is {row}, the recount {owed}")
-    faults += _previews(world, catalogue, found)
-    return faults
-
-
-def _previews(world: World, catalogue: Catalogue, found: dict[Any, Any]) -> list[str]:
-    faults = []
-    aggregation = {meter.id: meter.aggregation for meter in catalogue.meters}
-    for account, period in sorted({(key[0], month_of(key[1])) for key in found}):
-        usage = []
-        for segment in catalogue.tariff().segments(account, period):
-            states: dict[str, list[State]] = defaultdict(list)
-            for oracle in world.oracles:
-                for (meter, _, subject, _, start, _), state in oracle.states.items():
-                    day = np.datetime64(start, "ms").astype("datetime64[D]").item()
-                    if catalogue.account_of(subject, start) == account and segment.start <= day < segment.end:
-                        states[meter].append(state)
-            totals = {
-                meter: MeterTotal(quantity(aggregation[meter], held), sum(one.events for one in held))
-                for meter, held in states.items()
-                if aggregation[meter] != "gauge"  # has no price here
-            }
-            usage.append(SegmentUsage(segment, totals))
-        for line in preview(account, period, usage).lines:
-            place = (account, period.start, line.segment_start, line.price)
-            together = sum((row["amount"] for key, row in found.items() if key[:4] == place), Decimal(0))
-            if together != line.amount_unrounded:
-                faults.append(f"I6: {place} adds up to {together}, the preview says {line.amount_unrounded}")
-    return faults

@@ -8,27 +8,28 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from config.catalogue import END_MS, Catalogue
-from processors.outputs import WindowRow
-from tests.simulation.broker import Broker, Record
+from processors.window_rows import WindowRow
+from tests.simulation.alerting import Alerts
+from tests.simulation.broker import Broker
+from tests.simulation.calm import settle
 from tests.simulation.clients import SimProducer
 from tests.simulation.commands import Command, message_of
 from tests.simulation.group import Group
 from tests.simulation.intervals import settings
-from tests.simulation.logs import HISTORIES, SKEW_MS, begins_ms, make_log
-from tests.simulation.mischief import EVENTS, MARKS, WINDOWS, gone_back, mischief
+from tests.simulation.logs import HISTORIES, HOUR_MS, SKEW_MS, START, begins_ms, epoch_ms, make_log
+from tests.simulation.mischief import EVENTS, MARKS, WINDOWS, mischief
 from tests.simulation.oracle import Message, Oracle
 from tests.simulation.processes import Machine, SimChild
+from tests.simulation.readers import Readers, frozen
 from tests.simulation.scheduling import Scheduler
 from tests.simulation.slots import SlotStore
 from tests.simulation.tables import Tables
-from tests.simulation.verdict import check, decoder, frozen, row_faults
+from tests.simulation.tariffs import agreed
+from tests.simulation.verdict import check, decoder, row_faults
 
 _COMMANDS = 0.002  # share of steps at which somebody admits letters
 _SLOT_FAULTS = ("refused", "lost", "late", "late", "torn", "before", "after", "after")
-_ROW = msgspec.msgpack.Decoder(WindowRow)
 _OF_THE_LOG = ("the log", "another topic")  # what a refusal names where the log is at fault
 
 
@@ -42,7 +43,9 @@ class World:
         self.trouble = rng.choice((0.01, 0.03, 0.06, 0.1))  # share of steps that are mischief, and of calls that fail
         self.batch_max = rng.choice((1, 3, 8, 8, 30))
         self.events_partitions, self.windows_partitions = rng.randint(1, 2), rng.randint(1, 2)
-        self.catalogues = rng.choice(HISTORIES)
+        self.calendar = random.Random(f"calendar {seed}")  # of its own, so that a seed's log is otherwise what it was
+        self.catalogues = agreed(rng.choice(HISTORIES), self.calendar)
+        self.idle_ms = self.calendar.choice((0, 0, -HOUR_MS))  # how far the clock of outputs is from that of events
         self.newest = 0  # the one that is published
         self.logs: list[list[Message]] = [[] for _ in range(self.events_partitions)]
         self.shown = [0] * self.events_partitions
@@ -67,8 +70,12 @@ class World:
         rng, kafka = self.rng, self.settings.kafka
         counts = {EVENTS: self.events_partitions, WINDOWS: self.windows_partitions, MARKS: 1}
         counts |= {kafka.rated_topic: self.windows_partitions, kafka.late_topic: 1, kafka.dead_letter_topic: 1}
+        counts[kafka.alerts_topic] = 1
         self.broker = Broker(rng, counts, trusted=rng.random() < 0.8)
-        self.broker.taken = self._taken
+        self.readers = Readers(kafka.windows_topic, kafka.rated_topic)
+        self.broker.taken, self.broker.now_ms = self.readers.taken, self.wall_ms
+        self.newest_ms = epoch_ms(START)  # the highest timestamp of any event
+        self.alerts = Alerts(self)
         self.groups = {
             f"{kafka.group}-{name}": Group(
                 rng, count, cooperative=rng.random() < 0.7, session_s=kafka.session_timeout_ms / 1000
@@ -79,7 +86,6 @@ class World:
         self.tables = Tables()
         self.producers: list[SimProducer] = []
         self.flying: list[tuple[float, Callable[[], None]]] = []  # writes that the network has, and when they arrive
-        self.highest: dict[bytes, int] = {}  # of each row key of usage.windows the highest version that ever was there
         self._truth: dict[tuple[str, int], Oracle] = {}
 
     def set_log(self, partition: int, log: list[Message]) -> None:
@@ -104,7 +110,7 @@ class World:
             message_of(self, offset, at_ms, value, said),
             *(one._replace(offset=one.offset + moved) for one in log[at:]),
         ]
-        self._show(partition, log[at : at + 1])
+        self.show(partition, log[at : at + 1])
         self.seen["admission records"] += 1
         return offset
 
@@ -146,10 +152,9 @@ class World:
         self.faults += row_faults(self._truth[(row.topic, row.partition)], row)
         self.tables.usage.insert(frozen(row), row.offset, row)
 
-    def _taken(self, topic: str, partition: int, record: Record) -> None:
-        if topic == WINDOWS and record.value is not None:
-            row = _ROW.decode(record.value)
-            self.highest[frozen(row)] = max(row.offset, self.highest.get(frozen(row), -1))
+    def wall_ms(self) -> int:
+        """The clock of the broker. It never goes back."""
+        return self.newest_ms + self.idle_ms
 
     @property
     def topic_id(self) -> str:
@@ -171,7 +176,7 @@ class World:
                 if self.stopped or self.faults:
                     break
             else:
-                self.settle()
+                settle(self)
             return self.outcome()
         finally:
             self.scheduler.end_all()
@@ -181,6 +186,7 @@ class World:
             said = any(word in self.stopped for word in _OF_THE_LOG)
             expected = (self.forgets or self.harmed or self.remade) and said
             return self.faults if expected else [*self.faults, f"stopped: {self.stopped}"]
+        self.faults += self.readers.faults
         self.faults += [fault for store in self.stores.values() for fault in store.faults]
         for partition in self.harmed:
             there = self.store(self.topic_id, partition).now.fields.get("offset", 0)
@@ -200,7 +206,7 @@ class World:
         if chance < 0.06:
             self._grow()
         elif chance < 0.25:
-            self._arrive()
+            self.arrive()
         elif chance < 0.25 + self.trouble:
             mischief(self)
         elif chance > 1 - _COMMANDS and (self.tables.late.rows or self.tables.dead.rows):
@@ -219,7 +225,7 @@ class World:
         upto = min(len(log), self.shown[partition] + self.rng.randint(1, 6))
         until_ms = begins_ms(self.catalogues) - SKEW_MS if not self._all_follow() else END_MS
         more = itertools.takewhile(lambda one: one.timestamp_ms < until_ms, log[self.shown[partition] : upto])
-        self._show(partition, list(more))
+        self.show(partition, list(more))
 
     def _all_follow(self) -> bool:
         """Whether everybody works with the last catalogue, as a meter's begin in the future is there to see to."""
@@ -227,14 +233,15 @@ class World:
         at_work = [one.generation for one in self.living()] + [one.generation for one in self.machines]
         return all(generation == last for generation in at_work)
 
-    def _show(self, partition: int, messages: list[Message]) -> None:
+    def show(self, partition: int, messages: list[Message]) -> None:
         there = self.broker.topics[EVENTS].partitions[partition]
         self.truth(self.topic_id, partition).fold(messages)
         for one in messages:
             there.append(None, one.value, one.timestamp_ms, one.offset)
+            self.newest_ms = max(self.newest_ms, one.timestamp_ms)
         self.shown[partition] += len(messages)
 
-    def _arrive(self) -> bool:
+    def arrive(self) -> bool:
         """Something that is on its way gets there."""
         sending = [one for one in self.producers if one.queue and one.due()]
         flying = self.flying if self.calm else [one for one in self.flying if one[0] <= self.scheduler.now_s]
@@ -246,8 +253,8 @@ class World:
             self.rng.choice(sending).deliver()
         return bool(self.flying or sending)
 
-    def _nothing_flies(self) -> bool:
-        self._arrive()
+    def nothing_flies(self) -> bool:
+        self.arrive()
         return not self.flying and not any(one.queue for one in self.producers)
 
     def _mend(self) -> None:
@@ -258,66 +265,5 @@ class World:
                 self.stopped = machine.refused
             elif not self.calm:
                 self.start_machine()
-
-    # -- the end
-
-    def settle(self) -> None:
-        """No more faults. A last run reads all there is, while zombies of before stand still; then they wake up."""
-        self.calm = True
-        for partition, log in enumerate(self.logs):
-            self._show(partition, [] if partition in self.harmed else log[self.shown[partition] :])
-        self.newest = len(self.catalogues) - 1
-        for machine in self.machines:
-            if self.rng.random() < 0.5:
-                machine.die()
-        self.scheduler.bury()
-        held, self.flying = self.flying, []
-        stale = [one for one in self.scheduler.processes if not one.dead]
-        for process in stale:
-            process.freeze(1e9)
-        last = Machine(self, self.rng.randint(1, 2), until_caught_up=True)
-        self._until(lambda: last.dead)
-        if last.refused:
-            self.stopped = last.refused
-        if last.refused or self.faults:
-            return
-        self.flying += held
-        for process in stale:
-            process.frozen_s = 0.0
-        for _ in range(self.rng.randint(0, 200)):
-            self._arrive()
-            self.scheduler.step()
-        for machine in self.machines:
-            machine.supervisor.stop()
-        self._until(lambda: all(one.dead for one in stale) and self._nothing_flies())
-        for log in self.broker.topics[WINDOWS].partitions:
-            log.compact(log.end)
-            self.faults += gone_back(self, log)
-        commands = any(isinstance(one, Command) for one in stale)
-        if not self.faults and self.rng.random() < 0.1:
-            self._admit_all()
-        elif commands or (stale and len(self.catalogues) > 1):
-            # What zombies rated by an older catalogue is found by the next sweep; and a command may have been late.
-            last = Machine(self, 1, until_caught_up=True)
-            self._until(lambda: last.dead)
-
-    def _admit_all(self) -> None:
-        """Nothing moves, so nothing expires: a command brings back all that is late."""
-        command = Command(self, decoder, thorough=True)
-        self._until(lambda: command.dead)
-        last = Machine(self, 1, until_caught_up=True)
-        self._until(lambda: last.dead)
-        self.all_came_back = True
-
-    def _until(self, over: Callable[[], bool]) -> None:
-        """Let everything happen until it is over."""
-        for _ in range(20_000):
-            if over():
-                return
-            for group in self.groups.values():
-                group.expire(self.scheduler.now_s)
-            if not self._arrive() or self.rng.random() < 0.7:
-                self.scheduler.step()
-            if self.faults:
-                return
-        self.faults.append("livelock: all is calm, and it does not end")
+        if not self.calm and self.calendar.random() < 0.02:
+            self.alerts.mend()

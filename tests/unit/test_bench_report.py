@@ -76,5 +76,5 @@ def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
 def test_every_step_of_both_stages_is_measured() -> None:
     steps = fresh(measure, 2000)
     assert steps.rows > 0 and steps.rated > 0
-    assert [one.stage for one in steps.steps] == ["meter"] * 6 + ["rate"] * 4
+    assert [one.stage for one in steps.steps] == ["meter"] * 6 + ["rate"] * 3
     assert all(one.items > 0 for one in steps.steps)

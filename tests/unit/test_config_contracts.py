@@ -206,3 +206,12 @@ def test_a_broken_plan_does_not_make_its_contract_say_more(tmp_path: Path) -> No
     with pytest.raises(ConfigError) as refused:
         load(tmp_path, {})
     assert [fault.path for fault in refused.value.faults] == ["plan[0].price[0].tiers[0].up_to"]
+
+
+def test_contracts_whose_rated_days_could_not_be_told_apart_are_refused(tmp_path: Path) -> None:
+    """Both have prices that begin on the day in one period: at noon of its first day, but not of any other."""
+    follows = 'to = {at}\n[[contract]]\naccount = "acme"\nplan = "max"\nfrom = {at}\n'
+    (fault,) = faults_of(tmp_path, follows.format(at="2026-03-01T12:00:00Z"))
+    assert fault.startswith("a.toml: contract[1].from: is on 2026-03-01, UTC, when prices of the contract before it")
+    assert faults_of(tmp_path, follows.format(at="2026-03-02T12:00:00Z")) == []
+    assert faults_of(tmp_path, follows.format(at="2026-03-01T00:00:00Z")) == []

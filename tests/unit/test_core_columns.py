@@ -11,12 +11,13 @@ from config.settings import Limits
 from processors.columns import dims_text, ledger_columns, letter_columns, rated_columns, usage_columns
 from processors.events import Decoder
 from processors.meter import Letter, PartitionState
-from processors.outputs import Released, WindowRow, unpublished_rows
+from processors.outputs import Released, unpublished_rows
 from processors.rate import Rater
+from processors.window_rows import WindowRows
 from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 
 
-def rows() -> list[WindowRow]:
+def rows() -> WindowRows:
     state = PartitionState(CATALOGUE, Limits(), Decoder(CATALOGUE, Limits(), SKEW_MS))
     state.fold(batch_of(make_log(random.Random(4), 60)))
     return unpublished_rows(state, 0, "T", 2)
@@ -57,7 +58,7 @@ def test_dimensions_are_one_text_whatever_their_order() -> None:
 
 
 def test_no_rows_are_columns_of_no_length() -> None:
-    assert len(usage_columns([], CATALOGUE).meter) == 0
+    assert len(usage_columns(WindowRows(), CATALOGUE).meter) == 0
     assert rated_columns([]).account == []
     assert letter_columns([], "T").raw == []
 
@@ -74,14 +75,14 @@ def test_letters_keep_their_bytes_and_say_what_they_can() -> None:
 
 def test_a_ledger_row_is_of_its_checkpoint() -> None:
     counts = {"consumed": 15, "accepted": 1, "duplicate": 2, "late": 3, "invalid": 4, "unmetered": 5, "admitted": 1}
-    columns = ledger_columns([Released(2, b"token", 77, [], 123, counts)], "T")
+    columns = ledger_columns([Released(2, b"token", 77, WindowRows(), 123, counts)], "T")
     assert {name: getattr(columns, name) for name in counts} == {name: [count] for name, count in counts.items()}
     assert (columns.topic, columns.partition, columns.offset, columns.clock_ms) == (["T"], [2], [77], [123])
 
 
 def test_each_rated_row_is_its_column_entries() -> None:
     rater = Rater(CATALOGUE, lambda account: True)
-    rater.add(rows())
+    rater.add([value for _, _, value in rows().messages()])
     rated = rater.rate()
     columns = rated_columns(rated)
     for name in columns.__struct_fields__:

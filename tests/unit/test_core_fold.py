@@ -16,7 +16,8 @@ from processors.events import Decoder
 from processors.instants import END_US
 from processors.limits import refused_by
 from processors.meter import Batch, Letter, PartitionState
-from processors.outputs import WindowRow, unpublished_rows
+from processors.outputs import unpublished_rows
+from processors.window_rows import WindowRow
 from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 from tests.simulation.oracle import Message, Oracle
 from tests.simulation.slots import FakeSlot, SlotStore

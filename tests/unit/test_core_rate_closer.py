@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.catalogue import Catalogue, EventType, Meter
-from processors.outputs import WindowRow
 from processors.rate import RatedRow, Rater
+from processors.window_rows import WindowRow, WindowRows
 from rating.billing import rate_contract
 from rating.charges import ms
 from rating.contracts import Contract
@@ -77,6 +77,10 @@ def window_row(meter: Meter, zone: str, start_ms: int, offset: int, value: int, 
     )  # fmt: skip
 
 
+def encoded(rows: Iterable[WindowRow]) -> list[bytes]:
+    return [value for _, _, value in WindowRows.of(rows).messages()]
+
+
 def usage(rng: random.Random) -> tuple[list[WindowRow], list[Total], list[Reading]]:
     """Rows with some of their earlier versions, and the totals of the newest; over October, November and December."""
     rows, totals, readings = [], [], []
@@ -104,7 +108,7 @@ def seen(rater: Rater, rows: list[WindowRow], rng: random.Random) -> list[RatedR
     clock_ms, newest = day_ms(date(2026, 10, 25)), {}
     while rows or clock_ms < day_ms(date(2026, 12, 20)):
         size = rng.randint(0, 40)
-        rater.add(rows[:size], clock_ms)
+        rater.add(encoded(rows[:size]), clock_ms)
         del rows[:size]
         clock_ms += rng.randrange(30) * DAY_MS
         for row in rater.rate():
@@ -206,14 +210,14 @@ def test_a_gauge_that_sends_nothing_owes_for_every_day_that_passes() -> None:
     rater = Rater(catalogue(), lambda account: True)
     at = day_ms(date(2026, 11, 30))
     sample = struct.pack("<qQQq", at * 1000, 1, 0, 310)
-    rater.add([window_row(METERS[2], "", at, 1, 0, sample)], at)
+    rater.add(encoded([window_row(METERS[2], "", at, 1, 0, sample)]), at)
     rater.rate()
     rater.add([], day_ms(date(2026, 12, 31)))
     december = [row for row in rater.rate() if row.price == "storage" and row.period_start == date(2026, 12, 1)]
     assert sum(row.amount or 0 for row in december) == Decimal("4.5")  # (310 - 10) * 0.015
     assert len([row for row in december if not row.opening]) == 31
     late = struct.pack("<qQQq", at * 1000 + 1, 2, 0, 620)
-    rater.add([window_row(METERS[2], "", at, 2, 0, late)], at)
+    rater.add(encoded([window_row(METERS[2], "", at, 2, 0, late)]), at)
     again = [row for row in rater.rate() if row.price == "storage" and row.period_start == date(2026, 12, 1)]
     assert sum(row.amount or 0 for row in again) == Decimal("9.15")
 
@@ -222,7 +226,56 @@ def test_a_gauge_whose_samples_are_still_on_their_way_is_worth_nothing_yet() -> 
     """Its own row goes out before those of its samples, and stage 2 may take it alone."""
     rater = Rater(catalogue(), lambda account: True)
     at = day_ms(date(2026, 11, 30))
-    rater.add([window_row(METERS[2], "", at, 1, 0)], at)
+    rater.add(encoded([window_row(METERS[2], "", at, 1, 0)]), at)
     assert sum(row.amount or 0 for row in rater.rate() if row.price == "storage") == 0
-    rater.add([window_row(METERS[2], "", at, 1, 0, struct.pack("<qQQq", at * 1000, 1, 0, 310))], at)
+    rater.add(encoded([window_row(METERS[2], "", at, 1, 0, struct.pack("<qQQq", at * 1000, 1, 0, 310))]), at)
     assert sum(row.amount or 0 for row in rater.rate() if row.price == "storage") > 0
+
+
+def gauge_rows(*readings: tuple[int, int]) -> list[bytes]:
+    """Readings of `stored` as (time in ms, value), one window each."""
+    rows = []
+    for offset, (at_ms, value) in enumerate(readings):
+        sample = struct.pack("<qQQq", at_ms * 1000, 0, offset, value)
+        rows.append(window_row(METERS[2], "", at_ms // HOUR_MS * HOUR_MS, offset, value, sample))
+    return [value for _, _, value in WindowRows.of(rows).messages()]
+
+
+def stored(rows: Iterable[RatedRow]) -> dict[date, RatedRow]:
+    return {row.day: row for row in rows if row.meter == "stored" and not row.opening}
+
+
+def test_i4_the_version_of_a_gauge_grows_with_each_day_that_passes() -> None:
+    """Its total does as well, and who follows `usage.rated` takes the highest version."""
+    start_ms = day_ms(NOVEMBER.start)
+    rater = Rater(catalogue(), lambda account: True)
+    rater.add(gauge_rows((start_ms, 50)), start_ms)
+    first = stored(rater.rate())
+    rater.add([], start_ms + 2 * DAY_MS)
+    later = stored(rater.rate())
+    assert list(first) == [date(2026, 11, 1)] and list(later) == [date(2026, 11, 2), date(2026, 11, 3)]
+    versions = [row.version for row in (*first.values(), *later.values())]
+    assert versions == sorted(set(versions))
+
+
+def test_a_reading_ahead_of_the_clock_is_rated_as_it_is_once_the_clock_has_come() -> None:
+    """Under one version a day must not say two things."""
+    start_ms = day_ms(NOVEMBER.start)
+    rows = gauge_rows((start_ms - HOUR_MS, 50), (start_ms + HOUR_MS, 20))
+    early, late = Rater(catalogue(), lambda account: True), Rater(catalogue(), lambda account: True)
+    early.add(rows, start_ms - 1)
+    late.add(rows, start_ms + DAY_MS - 1)
+    assert stored(early.rate()) == stored(late.rate())
+
+
+def test_a_period_of_a_contract_opens_once() -> None:
+    """Alone on the topic, an opening row would stand where compaction takes a later total away."""
+    weekly = {"account": "acme", "plan": "pro", "from": datetime(2026, 10, 1, tzinfo=UTC), "anchor": {"every": "week"}}
+    rater, seen = Rater(catalogue([weekly]), lambda account: True), set[tuple[object, ...]]()
+    for days in (0, 1, 9, 40):
+        at_ms = day_ms(date(2026, 10, 25)) + days * DAY_MS
+        rater.add(gauge_rows((at_ms, 50)), at_ms)
+        opened = [(row.period_start, row.segment_start, row.price) for row in rater.rate() if row.opening]
+        assert seen.isdisjoint(opened)
+        seen.update(opened)
+    assert len({period for period, *_ in seen}) > 5

@@ -7,9 +7,9 @@ import pytest
 
 from config.catalogue import Catalogue, EventType, Meter
 from processors.columns import usage_columns
-from processors.outputs import WindowRow
 from processors.refill import _row
 from processors.samples import unpacked
+from processors.window_rows import WindowRow, WindowRows
 
 KINDS = ("sum", "count", "min", "max", "avg", "latest", "unique", "gauge")
 METERS = {kind: Meter(kind, 1, "a", kind, "v", dimensions=("zone", "b")) for kind in KINDS}  # type: ignore[arg-type]
@@ -19,7 +19,7 @@ WORDS = np.array([1, 2**64 - 2, 3, 4, 5, 6, 7, 2**64 - 8], np.uint64)
 
 def columns_of(row: WindowRow) -> list[Any]:
     """As ClickHouse gives them back for what the stage inserts."""
-    rows = usage_columns([row], CATALOGUE)
+    rows = usage_columns(WindowRows.of([row]), CATALOGUE)
     members = [(int(high) << 64) | int(low) for high, low in (rows.members or [[]])[0]]
     samples = (
         [(at, (high << 64) | low, value) for at, high, low, value in unpacked(row.members)] if rows.samples else []

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors import sequence_log
 from processors.sequences import DAY_US, NUMBER_MAX, Numbered, Sequences, identities
 
 SOURCES = np.array([[1, 2], [3, 4], [2**64 - 1, 0]], np.uint64)
@@ -197,14 +198,45 @@ def test_a_gap_that_stays_costs_one_digest_and_does_not_send_what_follows_to_the
     assert day.strays.count == 100 - 4
 
 
-def test_the_strays_are_never_more_than_the_events() -> None:
-    """I7: the worst order there is costs no more than the same events by id, twice where gaps fill."""
-    for seed in range(20):
-        rng = random.Random(seed)
-        ours, numbers = Sequences(2), rng.sample(range(400), 200)
-        for number in numbers:
-            ours.add(numbered([(0, number, 0)]))
-        assert ours.days[0].strays.count <= 2 * len(numbers)
+def hostile(rng: random.Random) -> dict[str, list[list[int]]]:
+    """Batches of numbers of one source that make as many gaps as can be, and fill them, or not."""
+    odd, even = list(range(1, 400, 2)), list(range(0, 400, 2))
+    blocks = [list(range(start, start + 20)) for start in range(0, 800, 40)]
+    between = [[number + 20 for number in block] for block in blocks]
+    return {
+        "every other one": [[n] for n in odd],
+        "every other one, backwards": [[n] for n in reversed(odd)],
+        "every other one, then those between": [[n] for n in odd + even],
+        "further apart each time": [[n * n] for n in range(400)],
+        "any order": [[n] for n in rng.sample(range(800), 400)],
+        "any order, all at once": [rng.sample(range(800), 400)],
+        "blocks as long as the gaps, then the gaps": [*blocks, *between],
+        "from both ends": [[n] for pair in zip(range(400), range(4_000, 3_600, -1), strict=True) for n in pair],
+        "far apart": [[rng.randrange(2**62)] for _ in range(400)],
+    }
+
+
+@pytest.mark.parametrize("intervals_max", [1, 4])
+def test_i7_the_worst_that_a_source_can_do_costs_16_bytes_an_event(intervals_max: int) -> None:
+    """What is packed for the checkpoint, of one source and day: its intervals, and no more digests than events."""
+    for name, batches in hostile(random.Random(3)).items():
+        ours, events = Sequences(intervals_max), 0
+        for batch in batches:
+            new, _ = ours.add(numbered([(0, number, 0) for number in batch]))
+            events += int(new.sum())
+            assert ours.days[0].strays.count <= events, name
+        packed = [field for piece in sequence_log.pieces(ours, 1 << 20) for field in piece if isinstance(field, bytes)]
+        total_bytes = 2 * 16  # the sum of all identities, once in each of the two pieces
+        assert len(ours.days[0]) <= intervals_max
+        assert sum(map(len, packed)) <= total_bytes + 25 + 16 * (intervals_max + events), name
+
+
+def test_nine_gaps_that_stay_cost_a_source_less_than_200_bytes() -> None:
+    """What is left by single events that were late or refused."""
+    ours = Sequences(4)
+    for gap in range(10):
+        ours.add(numbered([(0, n, 0) for n in range(gap * 500, gap * 500 + 499)]))
+    assert 25 + 16 * (len(ours.days[0]) + ours.days[0].strays.count) == 185
 
 
 def test_no_events_are_no_trouble() -> None:

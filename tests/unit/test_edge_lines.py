@@ -90,13 +90,28 @@ def test_a_batch_holds_its_events_in_order(count: int) -> None:
 
 
 def test_batches_are_cut_by_count_and_by_bytes_and_keep_partitions_apart() -> None:
-    batches = Batches(json_array, count_max=3, bytes_max=10)
+    batches = Batches[bytes](lambda values: [json_array(values)], count_max=3, bytes_max=10)
     out: list[tuple[int, bytes]] = []
     for partition, value in [(0, b"1"), (1, b"11"), (0, b"2"), (0, b"3"), (1, b"222222222"), (0, b"4")]:
-        out += batches.add(partition, value)
+        out += batches.add(partition, value, len(value))
     out += batches.rest()
     assert out == [(0, b"[1,2,3]"), (1, b"[11]"), (1, b"[222222222]"), (0, b"[4]")]
     assert list(batches.rest()) == []
+
+
+def test_a_batch_goes_when_its_first_event_has_waited_too_long() -> None:
+    now_s = 0.0
+    batches = Batches[bytes](lambda values: [json_array(values)], 100, 1000, age_s=1.0, clock=lambda: now_s)
+    assert list(batches.add(0, b"1", 1)) == []
+    now_s = 0.75
+    assert list(batches.add(0, b"2", 1)) + list(batches.add(1, b"3", 1)) + list(batches.aged()) == []
+    now_s = 1.0
+    assert list(batches.aged()) == [(0, b"[1,2]")]
+    assert list(batches.aged()) == []
+    now_s = 2.0
+    assert list(batches.add(0, b"4", 1)) == []
+    assert list(batches.aged()) == [(1, b"[3]")]
+    assert list(batches.rest()) == [(0, b"[4]")]
 
 
 def test_lines_are_read_without_their_ends_and_never_whole_when_too_long() -> None:

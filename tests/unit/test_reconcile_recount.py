@@ -28,6 +28,8 @@ from reconcile.differences import Outcome as Found
 from reconcile.recount import Recount
 from reconcile.redis_side import RedisSide, stored_row
 from reconcile.returned import HEAD, Outcome
+from tests.fuzz.columnar import Batches
+from tests.fuzz.columns import message
 
 TIGHT = Limits(unique_max=3, dimension_sets_max=3, message_events_max=40)
 FORBIDDEN = {"processors", "edge", "tollstream", "stack", "demo", "benchmarks"}
@@ -154,6 +156,18 @@ def test_formulas_of_both_readings_agree(seed: int) -> None:
         messages.append((RECORD_MS, rng.choice([to_json, to_msgpack])(one)))
     recount = check_agreement(messages, Limits())
     assert min(recount.ledger[name] for name in ("accepted", "invalid")) > 20
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_both_readings_of_columnar_messages_agree(seed: int) -> None:
+    rng, messages = random.Random(seed), list[tuple[int, bytes | None]]()
+    for place in range(40):
+        value = bytearray(message(Batches(rng, 0.05).columns(rng.choice((1, 3, 30)))))
+        if rng.random() < 0.4:
+            at = rng.randrange(4, len(value))
+            value[at : at + rng.choice((0, 1))] = bytes([rng.choice((0, 1, 0xFF, value[at] ^ 1 << rng.randrange(8)))])
+        messages.append((RECORD_MS + place, bytes(value)))
+    check_agreement(messages)
 
 
 def test_events_that_nest_too_deep_harm_no_neighbour() -> None:

@@ -1,0 +1,52 @@
+"""What a consumer knows of its logs without asking the broker."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+from confluent_kafka import KafkaError
+
+from config.settings import Kafka
+from processors.consume import PartitionConsumer
+
+NOW_MS = 1_793_491_200_000
+
+
+def message(partition: int, offset: int, timestamp_ms: int, error: Any = None) -> Any:
+    return mock.Mock(
+        **{
+            "error.return_value": error,
+            "partition.return_value": partition,
+            "offset.return_value": offset,
+            "timestamp.return_value": (1, timestamp_ms),
+        }
+    )
+
+
+def end(partition: int, offset: int) -> Any:
+    return message(partition, offset, -1, KafkaError(KafkaError._PARTITION_EOF))
+
+
+def test_a_backlog_is_more_to_read_behind_records_of_long_ago() -> None:
+    client = mock.Mock()
+    consumer = PartitionConsumer(
+        Kafka(), "events", "group", lambda taken: dict.fromkeys(taken, 0), lambda lost: None,
+        leaves=True, client=lambda settings: client,
+    )  # fmt: skip
+
+    def take(*messages: Any) -> bool:
+        client.consume.return_value = list(messages)
+        consumer.take(10, 0)
+        return consumer.behind(NOW_MS, 3_000)
+
+    assert not consumer.behind(NOW_MS, 3_000)
+    subscribed = client.subscribe.call_args.kwargs
+    subscribed["on_assign"](client, [mock.Mock(partition=0), mock.Mock(partition=1)])
+    assert consumer.behind(NOW_MS, 3_000)  # nothing was taken yet, and nothing was said of an end
+    assert take(message(0, 0, NOW_MS - 10), end(1, 0)) is False
+    assert take(message(0, 1, NOW_MS - 3_001)) is True
+    assert take(end(0, 2)) is False
+    assert take(message(1, 0, NOW_MS - 60_000)) is True
+    subscribed["on_revoke"](client, [mock.Mock(partition=1)])
+    assert not consumer.behind(NOW_MS, 3_000)

@@ -1,0 +1,35 @@
+"""What `usage.rated` is told: totals of a segment, and what is gone."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+
+from processors.rate import TAKEN_BACK, taken_back
+from processors.rate_stage import _taken_back, _totals
+from sinks.superseded import RatedKey
+
+OCTOBER, LAST = date(2026, 10, 1), date(2026, 10, 31)
+OLD = RatedKey("acme", OCTOBER, LAST, "r", "requests", False, LAST, "", "USD")
+
+
+def test_two_periods_that_begin_a_segment_on_one_day_are_told_apart() -> None:
+    """As where a contract of another time zone changes hours before its next period."""
+    one = taken_back(OLD, 2)
+    other = msgspec.structs.replace(one, period_start=LAST)
+    assert list(_totals([one, other]).values()) == [one, other]
+
+
+def test_what_is_gone_is_below_all_that_its_generation_says_and_displaces_none_of_it() -> None:
+    """A key of its own: compaction keeps the last record of each."""
+    gone = taken_back(OLD, 2)
+    ((place, row),) = _taken_back([gone], []).items()
+    assert (row.generation, row.version, row.amount_total) == (2, TAKEN_BACK, 0)
+    assert row.version < gone.version
+    assert place not in _totals([gone])
+
+
+def test_what_is_priced_anew_is_not_taken_back() -> None:
+    gone = taken_back(OLD, 2)
+    assert _taken_back([gone], [msgspec.structs.replace(gone, day=OCTOBER)]) == {}
