@@ -19,7 +19,8 @@ PAIRS ?= 5
 SEED ?= 1
 REPORT ?= .tollstream/chaos.json
 
-.PHONY: help setup demo test lint bench bench-full bench-compare bench-rating simulate chaos fuzz mutants bench-peers clean
+.PHONY: help setup demo test lint bench bench-full bench-compare bench-rating bench-peers simulate chaos fuzz mutants \
+	kernel clean
 help: ## show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -88,5 +89,20 @@ mutants: .venv-mutants/.ready ## changes to the core that no test notices: SAMPL
 bench-peers: .venv-peers/.ready ## the meter stage beside Faust, Quix Streams, Bytewax, Pathway and a hand-written loop
 	$(BIN)/python -m benchmarks.peers
 
+.venv-kernel/.ready: requirements/kernel.txt $(READY)
+	$(BIN)/python -m venv .venv-kernel
+	.venv-kernel/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/kernel.txt
+	@touch $@
+
+# Its own tests run in release form: a compiler that optimises wrongly has been met. Then it is compared with the Python
+# decoder before anything uses it.
+kernel: .venv-kernel/.ready ## the decoder compiled, for a fraction of its CPU (needs Rust; everything runs without it too)
+	@command -v cargo > /dev/null || { echo "the kernel needs Rust's cargo; without the kernel everything runs as well"; exit 2; }
+	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo test --quiet --release --locked --manifest-path kernel/Cargo.toml
+	rm -rf kernel/dist
+	.venv-kernel/bin/maturin build --quiet --release --locked --manifest-path kernel/Cargo.toml --interpreter $(CURDIR)/$(BIN)/python --out kernel/dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall kernel/dist/*.whl
+	$(BIN)/python -m pytest -q tests/unit/test_kernel_agrees.py
+
 clean: ## remove the environment and all state
-	rm -rf $(VENV) .tollstream .venv-mutants .venv-peers .mutants
+	rm -rf $(VENV) .tollstream .venv-mutants .venv-peers .mutants .venv-kernel kernel/target kernel/dist

@@ -95,6 +95,9 @@ class Processing(Section, frozen=True):
     # Closed hours of identities go to ClickHouse, about 18 bytes each: without them no event of a closed hour can come
     # back, as nobody could tell whether it was counted.
     archive_identities: bool = True
+    # The compiled decoder, if it is built (`make kernel`): the same verdicts for a fifth of the CPU. It runs without
+    # it too, so that nobody needs a compiler; false rules it out when a fault is looked for.
+    kernel: bool = True
     start_at: NotNegative | None = None  # offset to start at where neither Redis nor a mark knows one; None: offset 0
     # No progress for this long while the log has more is unhealthy (I9). With a checkpoint that is still made of what
     # was taken, and the time until worker and supervisor have said it, that is known within 30 s.

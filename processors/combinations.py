@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.compiled import Module
 from processors.int_codes import IntCodes
 from processors.vocabulary import Vocabulary
 
@@ -22,9 +23,9 @@ class Combinations:
     dimensions have codes of their own.
     """
 
-    def __init__(self, vocabulary: Vocabulary, dimensions: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, dimensions: int, compiled: Module | None = None) -> None:
         self.vocabulary = vocabulary
-        self._steps = [IntCodes() for _ in range(dimensions + 1)] if dimensions else []
+        self._steps = [IntCodes(compiled) for _ in range(dimensions + 1)] if dimensions else []
 
     def __len__(self) -> int:
         """How many codes there are. Without dimensions they are those of the vocabulary."""

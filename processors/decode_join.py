@@ -60,7 +60,7 @@ def _types(held: Sequence[Decoded], rows: Sequence[IntArray]) -> dict[int, TypeR
     for kind in sorted({kind for one in held for kind in one.types}):
         parts = [(at, one.types[kind]) for at, one in zip(rows, held, strict=True) if kind in one.types]
         row = np.concatenate([at[one.row] for at, one in parts])
-        order = np.argsort(row)
+        order = np.argsort(row, kind="stable")  # fast on ascending runs, one for each part
         of = [one for _, one in parts]
         found[kind] = TypeRows(
             row[order],

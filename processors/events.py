@@ -12,6 +12,7 @@ import numpy as np
 from config.catalogue import Catalogue
 from config.settings import Limits
 from processors.arrow_frames import HEAD
+from processors.compiled import built
 from processors.decode_arrow import ArrowDecoder
 from processors.decode_careful import CarefulDecoder
 from processors.decode_columns import (
@@ -20,6 +21,7 @@ from processors.decode_columns import (
     with_instant,
 )
 from processors.decode_join import joined
+from processors.decode_kernel import KernelDecoder
 from processors.decode_messages import HotDecoders, Messages
 from processors.decode_shapes import INVALID, UNMETERED, compile_shapes
 from processors.decode_split import SplitError, form_of, split
@@ -32,9 +34,10 @@ __all__ = ["INVALID", "UNMETERED", "Decoded", "Decoder", "Refusal", "TypeRows"]
 
 
 class Decoder:
-    """`skew_ms`: how far an event's time may be ahead of its record's timestamp. Not for concurrent use."""
+    """`skew_ms`: how far an event's time may be ahead of its record's timestamp. `kernel`: with the compiled kernel,
+    where it is built; what comes out is the same. Not for concurrent use."""
 
-    def __init__(self, catalogue: Catalogue, limits: Limits, skew_ms: int) -> None:
+    def __init__(self, catalogue: Catalogue, limits: Limits, skew_ms: int, *, kernel: bool = False) -> None:
         self._limits = limits
         self._skew_ms = skew_ms
         self._shapes = compile_shapes(catalogue)
@@ -43,6 +46,10 @@ class Decoder:
         self._arrow = ArrowDecoder(self._shapes, self._careful, limits, skew_ms)
         self._split_of: tuple[bytes, list[bytes]] = (b"", [])
         self.vocabulary = Vocabulary()
+        self.compiled = built() if kernel else None
+        self._kernel = None
+        if self.compiled is not None:
+            self._kernel = KernelDecoder(self.compiled, self._shapes, limits, skew_ms)
 
     def decode(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
         """`values`: message values; `timestamps_ms` int64[len(values)]: their records' timestamps. Never raises for
@@ -62,6 +69,12 @@ class Decoder:
 
     def _decode(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
         """Of JSON and MessagePack, and of what is neither."""
+        if self._kernel is None:
+            return self._read(values, timestamps_ms)
+        return self._kernel.decode(values, timestamps_ms, self.vocabulary, self._read)
+
+    def _read(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
+        """The Python path, which defines what is valid."""
         messages = Messages(
             values, timestamps_ms, self._hot, self._careful, self._shapes, self.vocabulary, self._limits
         )

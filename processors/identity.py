@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.compiled import Module
+
 HOUR_US = 3_600_000_000
 _LOAD_MAX = 0.6  # above this, linear probing in whole batches needs too many rounds
 _SLOTS_MIN = 16
@@ -44,6 +46,13 @@ class DigestSet:
     def add(self, digests: Digests) -> NDArray[np.bool_]:
         """Add a batch. True where a digest was not there before; of twins in one batch the first is the new one."""
         return self.place(digests)[1]
+
+    def add_compiled(self, digests: Digests, compiled: Module) -> NDArray[np.bool_]:
+        """As `add`, by the compiled kernel: one digest after the other, in the same arrays."""
+        self._reserve(len(digests))
+        new: NDArray[np.bool_]
+        new, self.count = compiled.add(self._keys, self._table, np.ascontiguousarray(digests), self.count)
+        return new
 
     def place(self, digests: Digests) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Add a batch; the place of each digest in `keys`, and whether it is new (see `add`)."""
@@ -134,7 +143,8 @@ class Identities:
     is late.
     """
 
-    def __init__(self, hours: dict[int, DigestSet] | None = None) -> None:
+    def __init__(self, hours: dict[int, DigestSet] | None = None, compiled: Module | None = None) -> None:
+        self._compiled = compiled
         self.hours: dict[int, DigestSet] = hours if hours is not None else {}
         self.closed: dict[int, DigestSet] = {}
 
@@ -145,12 +155,12 @@ class Identities:
         hours = time_us // HOUR_US
         first = int(hours[0])
         if (hours == first).all():  # the common case by far
-            return self._hour(first).add(digests)
+            return self._added(first, digests)
         new = np.zeros(len(hours), np.bool_)
         order = np.argsort(hours, kind="stable")  # stable keeps the order of arrival within an hour
         distinct, starts = np.unique(hours[order], return_index=True)
         for hour, rows in zip(distinct.tolist(), np.split(order, starts[1:]), strict=True):
-            new[rows] = self._hour(hour).add(digests[rows])
+            new[rows] = self._added(hour, digests[rows])
         return new
 
     def close(self, before_us: int) -> list[int]:
@@ -162,6 +172,10 @@ class Identities:
 
     def __len__(self) -> int:
         return sum(one.count for one in self.hours.values())
+
+    def _added(self, hour: int, digests: Digests) -> NDArray[np.bool_]:
+        held = self._hour(hour)
+        return held.add(digests) if self._compiled is None else held.add_compiled(digests, self._compiled)
 
     def _hour(self, hour: int) -> DigestSet:
         found = self.hours.get(hour)

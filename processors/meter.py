@@ -91,7 +91,7 @@ class PartitionState:
         self.offset = 0  # the next message
         self.clock_ms = BEGIN_MS  # the highest record timestamp seen
         self.ledger = Ledger()
-        self.identities = Identities()
+        self.identities = Identities(compiled=decoder.compiled)
         self.sequences = Sequences(limits.sequence_intervals_max)
         self.admissions = admission.Admissions()
         self.tables: dict[MeterKey, PartialTable] = {}
@@ -108,7 +108,7 @@ class PartitionState:
         """The partials of a meter version, begun when first asked for."""
         key = (meter.id, meter.version)
         if key not in self.tables:
-            self.tables[key] = PartialTable(meter.aggregation, meter.window_ms)
+            self.tables[key] = PartialTable(meter.aggregation, meter.window_ms, self.decoder.compiled)
         return self.tables[key]
 
     def open_since_ms(self, key: MeterKey) -> int:
@@ -220,7 +220,7 @@ class PartitionState:
         """The codes of series, begun anew with the vocabulary, and when they are too many."""
         named = self._combinations.get(dimensions)
         if named is None or named.vocabulary is not vocabulary or len(named) > self.limits.vocabulary_texts_max:
-            named = self._combinations[dimensions] = Combinations(vocabulary, dimensions)
+            named = self._combinations[dimensions] = Combinations(vocabulary, dimensions, self.decoder.compiled)
         return named
 
     @staticmethod

@@ -74,8 +74,8 @@ class Owner:
         self._marked = -1  # offset of the last one handed out: an idle partition repeats none
 
     def _empty(self) -> None:
-        limits = self.settings.limits
-        decoder = Decoder(self.catalogue, limits, self.settings.processing.skew_ms)
+        limits, processing = self.settings.limits, self.settings.processing
+        decoder = Decoder(self.catalogue, limits, processing.skew_ms, kernel=processing.kernel)
         self.state = PartitionState(self.catalogue, limits, decoder, self.topic_id)
         self._recorder = Recorder(self.state, limits.state_segment_bytes_max)
 

@@ -15,6 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from processors.combinations import Combinations, Series
+from processors.compiled import Module
 from processors.digests import DamagedError as DamagedError
 from processors.identity import DigestSet
 from processors.int_codes import IntCodes
@@ -44,11 +45,11 @@ _EMPTY: Final = {"min": np.iinfo(np.int64).max, "max": np.iinfo(np.int64).min}
 class PartialTable:
     """The partials of one meter version in one partition."""
 
-    def __init__(self, aggregation: str, window_ms: int) -> None:
+    def __init__(self, aggregation: str, window_ms: int, compiled: Module | None = None) -> None:
         self.aggregation, self.window_ms = aggregation, window_ms
         self.dtype = np.dtype([*_COMMON, *_STATE[aggregation]])
         self.series = Codes()  # Series -> code
-        self._places = IntCodes()  # of code << 32 | window number: the rows
+        self._places = IntCodes(compiled)  # of code << 32 | window number: the rows
         self._named: Combinations | None = None  # whose codes `_code_of` knows
         self._code_of = np.empty(0, np.int64)  # code of theirs -> ours, -1 where not asked for yet
         self.has_members = aggregation in _SETS  # unique and gauge: a row holds a set that is cut into chunks

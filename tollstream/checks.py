@@ -38,12 +38,14 @@ def doctor(*, format: Format = "table", place: Where) -> int:
     format
         How to print the checks.
     """
+    from processors.compiled import status
     from stack.doctor import Check, checks
 
     config = place.load()
     parts = config.catalogue
     counted = f"{len(parts.meters)} meters, {len(parts.plans)} plans, {len(parts.accounts)} accounts"
     found = [Check("configuration", True, f"{place.config}: {counted}")]
+    found.append(Check("kernel", True, status(wanted=config.settings.processing.kernel)))
     found += checks(config.settings, log_reach_ms(config))
     records = [
         {"state": _state(check), "name": check.name, "found": check.found, "mend": check.mend} for check in found

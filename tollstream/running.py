@@ -66,11 +66,13 @@ def run(
     prepare(config)
     refuse_unsafe(config)
 
+    from processors.compiled import status
     from processors.supervise import Supervisor
     from sinks.topics import partition_count
     from tollstream.health import HealthDoor
 
     partitions = partition_count(kafka, kafka.events_topic), partition_count(kafka, kafka.windows_topic)
+    say(f"kernel: {status(wanted=settings.processing.kernel)}")
     following = Following(kafka, say)
     supervisor = Supervisor(settings, following, workers, partitions, say)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,12 +12,13 @@ import pytest
 
 from config.catalogue import Catalogue
 from processors import decode_messages, numbers
+from processors.compiled import built
 from processors.decode_shapes import Invalid
 from processors.digests import DamagedError
 from tests.fuzz import fold, load
 from tests.fuzz.fold import FaultError
 from tests.fuzz.hunt import Hunt, Target
-from tests.fuzz.targets import FOLD, LOAD
+from tests.fuzz.targets import FOLD, KERNEL, LOAD
 
 SEED = 20_261_123
 
@@ -28,6 +29,14 @@ def test_i1_i7_no_input_breaks_anything(target: Target, rounds: int) -> None:
     hunt.run(0, rounds)
     assert hunt.found == []
     assert hunt.inputs == rounds * target.inputs
+
+
+@pytest.mark.skipif(built() is None, reason="the kernel is not built (`make kernel`)")
+def test_the_kernel_changes_nothing_about_any_input() -> None:
+    hunt = Hunt(KERNEL, SEED, 1, print)
+    hunt.run(0, 40)
+    assert hunt.found == []
+    assert hunt.counts["taken by the kernel"] > hunt.inputs // 10
 
 
 def test_each_verdict_each_reason_and_each_end_of_a_load_is_met() -> None:
@@ -88,6 +97,13 @@ def test_it_finds_a_state_loaded_as_another() -> None:
         load.original.cache_clear()
         load.run_round(1, 0)
     load.original.cache_clear()
+
+
+@pytest.mark.skipif(built() is None, reason="the kernel is not built (`make kernel`)")
+def test_it_finds_a_kernel_that_takes_what_the_python_path_refuses() -> None:
+    with mock.patch("processors.decode_kernel.reads_number", lambda _: False), pytest.raises(FaultError):
+        for number in range(10):
+            KERNEL.run(1, number)
 
 
 # The hunter itself.

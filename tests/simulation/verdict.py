@@ -226,14 +226,14 @@ def _differs(one: dict[str, Any], letter: Letter) -> bool:
     return any(one[name] != getattr(letter, name) for name in ("reason", "raw", "record_timestamp_ms"))
 
 
-_DECODERS: dict[tuple[int, int, Limits], Decoder] = {}
+_DECODERS: dict[tuple[int, int, Limits, bool], Decoder] = {}
 
 
-def decoder(catalogue: Catalogue, limits: Limits, skew_ms: int) -> Decoder:
+def decoder(catalogue: Catalogue, limits: Limits, skew_ms: int, *, kernel: bool = False) -> Decoder:
     """Compiling the structs is most of a short run, and they hold no state of it."""
-    key = (catalogue.generation, len(catalogue.meters), limits)
+    key = (catalogue.generation, len(catalogue.meters), limits, kernel)
     if key not in _DECODERS:
-        _DECODERS[key] = Decoder(catalogue, limits, skew_ms)
+        _DECODERS[key] = Decoder(catalogue, limits, skew_ms, kernel=kernel)
     return _DECODERS[key]
 
 
