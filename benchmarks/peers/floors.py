@@ -28,7 +28,7 @@ def count(job: Job) -> Taken:
 def decode(job: Job) -> Taken:
     """CPU of the decode calls alone, on this thread: taking the messages is not in it."""
     watch, taker = Watch(job), Taker(job, f"floor-{job.variant}")
-    read, packages = (_ours(), ("msgspec", "pyarrow")) if job.variant == "decode-ours" else (_plain, ("msgspec",))
+    read, packages = (_plain, ("msgspec",)) if job.variant == "decode" else (_ours(job), ("msgspec", "pyarrow"))
     taken, cpu_s, wall_s = 0, 0.0, 0.0
     for messages in taker.batches(watch, _DECODE_BATCH):
         values = [message.value() for message in messages]
@@ -55,9 +55,9 @@ def _plain(values: list[bytes], stamps: Any) -> None:
         return
 
 
-def _ours() -> Any:
-    config = configuration()
-    return Decoder(config.catalogue, config.settings.limits, config.settings.processing.skew_ms).decode
+def _ours(job: Job) -> Any:
+    config, kernel = configuration(), job.variant == "decode-kernel"
+    return Decoder(config.catalogue, config.settings.limits, config.settings.processing.skew_ms, kernel=kernel).decode
 
 
 if __name__ == "__main__":

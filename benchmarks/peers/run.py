@@ -17,6 +17,7 @@ from benchmarks.peers.answer import Answer, compare, expected
 from benchmarks.peers.job import Job, Taken, Totals
 from benchmarks.peers.sides import FLOOR, SIDES, STAGE, Side
 from config.loader import Config
+from processors.compiled import built, status
 from sinks.topics import create_topics
 from stack.apache_kafka import version as apache_version
 from stack.child import last_words, leashed
@@ -92,7 +93,9 @@ class _Beside:
             directory.mkdir()
             result = Result(side.name, side.title, side.kind, side.setup, self.events)
             python = self._python_of(side)
-            if python is None:
+            if side.kernel and built() is None:
+                result.failed = f"the kernel is {status(wanted=True)}"
+            elif python is None:
                 result.failed = (
                     f"package {side.package} is not installed: `make bench-peers` installs what requirements/peers.txt "
                     "has for this Python and platform"
@@ -165,7 +168,7 @@ def measure(
     """
     chosen = [side for side in SIDES if not only or side.name in only]
     floor = [side for side in SIDES if side.name == FLOOR]
-    services = ["kafka", "redis", *(["clickhouse"] if any(side.name == STAGE for side in chosen) else [])]
+    services = ["kafka", "redis", *(["clickhouse"] if any(side.name.startswith(STAGE) for side in chosen) else [])]
     broker = f"Apache Kafka {apache_version()}" if kafka == "apache" else "embedded (Tansu)"
     document = Document(machine(), broker, events, min(prefix, events))
     with Stack(directory / "stack", kafka, only=services, say=lambda _: None) as stack:

@@ -18,6 +18,7 @@ class Side(NamedTuple):
     divisor: int = 0
     setup: str = ""
     works_without: bool = False  # the package, in our environment
+    kernel: bool = False  # it runs only where our compiled kernel is built
 
     def events(self, events: int, prefix: int) -> int:
         """How many it gets, of so many in all."""
@@ -26,13 +27,26 @@ class Side(NamedTuple):
 
 FLOOR: Final = "floor"
 FOLD: Final = "tollstream"
+FOLD_KERNEL: Final = "tollstream-kernel"
 STAGE: Final = "tollstream-stage"
 SIDES: Final = (
     Side(FLOOR, "floor: bare consume() that counts", "floors", "floor", "count"),
     Side("decode", "floor: msgspec decode of the tagged union alone", "floors", "floor", "decode"),
     Side("decode-ours", "floor: our decoder alone", "floors", "floor", "decode-ours"),
+    Side("decode-kernel", "floor: our decoder alone, compiled", "floors", "floor", "decode-kernel", kernel=True),
     Side(FOLD, "Tollstream: fold, checkpoints", "tollstream", "ours", "fold"),
     Side(STAGE, "Tollstream: whole meter stage, outputs too", "tollstream", "ours", "stage"),
+    Side(
+        "tollstream-kernel", "Tollstream: fold, checkpoints, kernel", "tollstream", "ours", "fold-kernel", kernel=True
+    ),
+    Side(
+        "tollstream-stage-kernel",
+        "Tollstream: whole meter stage, kernel",
+        "tollstream",
+        "ours",
+        "stage-kernel",
+        kernel=True,
+    ),
     Side(
         "handwritten",
         "hand-written: SET NX EX, HINCRBY",

@@ -50,7 +50,7 @@ class _NewLog:
 
 def fold(job: Job) -> Taken:
     """Owners of all partitions in one process, checkpointing as often as the settings say."""
-    config = configuration(job.environ)
+    config = _configured(job)
     settings, client = config.settings, connect(job.redis_url)
     topic_id = f"beside-{os.getpid()}"
     owners = [
@@ -112,9 +112,17 @@ def stage(job: Job) -> Taken:
     return watch.taken(taken, (*_PACKAGES, "clickhouse-connect"), _from_clickhouse(config))
 
 
-def _own(job: Job) -> Config:
-    """The settings as they come, with names that no other side has."""
+def _configured(job: Job) -> Config:
+    """The settings as they come, but for the kernel, which is the variant's affair."""
     config = configuration(job.environ)
+    replace = msgspec.structs.replace
+    processing = replace(config.settings.processing, kernel=job.variant.endswith("-kernel"))
+    return Config(replace(config.settings, processing=processing), config.catalogue)
+
+
+def _own(job: Job) -> Config:
+    """The same, with names that no other side has."""
+    config = _configured(job)
     name = job.variant.replace("-", "_")
     replace = msgspec.structs.replace
     kafka = replace(
@@ -140,7 +148,8 @@ def _from_clickhouse(config: Config) -> Totals:
 def _warm_up(config: Config) -> None:
     """What is imported or compiled with the first batch belongs to the start, which nobody's figures include."""
     limits, processing = config.settings.limits, config.settings.processing
-    state = PartitionState(config.catalogue, limits, Decoder(config.catalogue, limits, processing.skew_ms))
+    decoder = Decoder(config.catalogue, limits, processing.skew_ms, kernel=processing.kernel)
+    state = PartitionState(config.catalogue, limits, decoder)
     now = datetime.now(UTC)
     lines = list(chain.from_iterable(Traffic(Shape(seed=0, events=1000, base_time=now)).blocks()))
     state.fold(Batch(lines, np.arange(len(lines)), np.full(len(lines), int(now.timestamp() * 1000))))

@@ -76,7 +76,7 @@ def test_the_table_has_ratios_to_ours_and_what_is_over_the_mean_of_the_floors() 
     ]
     text = markdown(Document(machine, "embedded", 100, 100, results))
     assert "| floor | 100 | 100 | 2.00 |  |" in text
-    assert "| handwritten | 100 | 100 | 32.00 | 30.00 | 8.0 |  | 1.00 |" in text
+    assert "| handwritten | 100 | 100 | 32.00 | 30.00 | 8.0 |  |  | 1.00 |" in text
     assert "DIFFERS in 1 too low of 3 totals; worst meter -50.000%" in text
     assert "| quix | no such package |" in text
 
