@@ -152,7 +152,7 @@ def test_a_column_says_what_is_there_and_what_is_bad(
     assert values == given, "the caller's list is not changed"
 
 
-@pytest.mark.parametrize("values", [[1, 2], ["1", "2"], ["1", 2], ["123456.123456789012", "-0.5"]])
+@pytest.mark.parametrize("values", [[1, 2], ["1", "2"], ["123456.123456789012", "-0.5"]])
 def test_plain_numbers_are_read_by_the_column_and_none_by_itself(values: list[Any]) -> None:
     """One by one they are right as well, at fifty times the price."""
     with mock.patch.object(numbers, "scale", side_effect=AssertionError):
