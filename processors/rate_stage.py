@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from config.catalogue import Catalogue
 from config.settings import Settings
@@ -232,8 +233,12 @@ def _totals(rows: list[RatedRow]) -> dict[_Place, RatedRow]:
 def _taken_back(back: list[RatedRow], rows: list[RatedRow]) -> dict[_Place, RatedRow]:
     """Zero, where nothing takes the place of what is gone.
 
-    Below every other row of its generation, and under a key of its own: compaction must not let it displace them.
+    Below every other row of its generation, and under a key of its own: compaction must not let it displace them. The
+    same whichever of its days was found, as the version is.
     """
     produced = _totals(rows)
-    gone = {place: row for place, row in _totals(back).items() if place not in produced}
-    return {(*place, "back"): msgspec.structs.replace(row, version=TAKEN_BACK) for place, row in gone.items()}
+    return {
+        (*place, "back"): replace(row, version=TAKEN_BACK, day=row.segment_start, opening=False, currency="")
+        for place, row in _totals(back).items()
+        if place not in produced
+    }

@@ -30,6 +30,12 @@ def test_what_is_gone_is_below_all_that_its_generation_says_and_displaces_none_o
     assert place not in _totals([gone])
 
 
+def test_what_is_gone_says_the_same_whichever_of_its_days_was_found() -> None:
+    """Two owners may find others, and tell it under one version."""
+    one, other = taken_back(OLD, 2), taken_back(msgspec.structs.replace(OLD, day=OCTOBER, currency="EUR"), 2)
+    assert _taken_back([one], []) == _taken_back([other], []) == _taken_back([one, other], [])
+
+
 def test_what_is_priced_anew_is_not_taken_back() -> None:
     gone = taken_back(OLD, 2)
     assert _taken_back([gone], [msgspec.structs.replace(gone, day=OCTOBER)]) == {}
