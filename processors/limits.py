@@ -29,25 +29,23 @@ def refused_by(
 
 def _combinations_fit(table: PartialTable, chosen: Selection, most: int) -> bool:
     """Whether the batch cannot cross the limit, by bounds that cost nothing."""
-    room = most - table.most_combined
+    room = most - table.counts.most
     return len(chosen.series) <= room or chosen.named.dimension_sets <= room
 
 
 def _combinations_full(
     table: PartialTable, chosen: Selection, rows: list[int], full: NDArray[np.bool_], most: int
 ) -> bool:
-    fresh: dict[tuple[str, int], set[int]] = {}
     begun = np.flatnonzero(np.array(rows) < 0)
-    codes, windows = chosen.series[begun], chosen.window[begun].tolist()
-    for at, code, series, window in zip(
-        begun.tolist(), codes.tolist(), chosen.named.series(codes), windows, strict=True
-    ):
-        place = (series[0], window)
-        if table.combinations.get(place, 0) >= most:
-            full[at] = True
-        else:
-            fresh.setdefault(place, set()).add(code)
-    return any(table.combinations.get(place, 0) + len(new) > most for place, new in fresh.items())
+    codes, numbers = chosen.series[begun], chosen.window[begun] // table.window_ms
+    subjects = [series[0] for series in chosen.named.series(codes)]
+    held = table.counts.of(subjects, numbers)
+    full[begun] = held >= most
+    fresh: dict[tuple[str, int, int], set[int]] = {}
+    for subject, number, count, code in zip(subjects, numbers.tolist(), held.tolist(), codes.tolist(), strict=True):
+        if count < most:
+            fresh.setdefault((subject, number, count), set()).add(code)
+    return any(count + len(new) > most for (_, _, count), new in fresh.items())
 
 
 def _members_full(table: PartialTable, chosen: Selection, rows: list[int], full: NDArray[np.bool_], most: int) -> bool:

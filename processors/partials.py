@@ -21,6 +21,7 @@ from processors.identity import DigestSet
 from processors.int_codes import IntCodes
 from processors.packed import Packed, rows_of
 from processors.samples import SampleSet
+from processors.series_counts import SeriesCounts
 from processors.vocabulary import Codes
 from processors.windows import Ints, Selection
 
@@ -49,6 +50,7 @@ class PartialTable:
         self.aggregation, self.window_ms = aggregation, window_ms
         self.dtype = np.dtype([*_COMMON, *_STATE[aggregation]])
         self.series = Codes()  # Series -> code
+        self._compiled = compiled
         self._places = IntCodes(compiled)  # of code << 32 | window number: the rows
         self._named: Combinations | None = None  # whose codes `_code_of` knows
         self._code_of = np.empty(0, np.int64)  # code of theirs -> ours, -1 where not asked for yet
@@ -56,8 +58,8 @@ class PartialTable:
         self._set, self._member_width = _SETS.get(aggregation, (DigestSet, 2))
         self.sets: list[DigestSet] = []  # the members of each row
         self.chunk_offsets: list[list[int]] = []  # offset of the last member of each chunk of each row
-        self.combinations: dict[tuple[str, int], int] = {}  # (subject, window) -> number of its series
-        self.most_combined = self.most_members = 0  # of any subject and window; of any row
+        self.counts = SeriesCounts(compiled)
+        self.most_members = 0  # of any row
         self._columns: dict[str, NDArray[Any]] = {
             name: np.empty(0, self.dtype[name]) for name in self.dtype.names or ()
         }
@@ -133,11 +135,7 @@ class PartialTable:
             self.sets.extend(self._set() for _ in keys)
             self.chunk_offsets.extend([] for _ in keys)
             self._saved_members.extend(0 for _ in keys)
-        seen, windows = self.series.seen, self._columns["window"][first:total].tolist()
-        for code, window in zip((keys >> 32).tolist(), windows, strict=True):
-            place = (seen[code][0], window)
-            self.combinations[place] = count = self.combinations.get(place, 0) + 1
-            self.most_combined = max(self.most_combined, count)
+        self.counts.add(self.series.seen, keys >> 32, keys & _LOW)
 
     # -- folding
 
@@ -254,9 +252,7 @@ class PartialTable:
         since, series, packed, members = msgspec.convert(frame, Packed)
         if since != len(self.series):
             raise DamagedError(f"series from {since}, expected {len(self.series)}")
-        for one in series:
-            self.series[tuple(one)]  # a look-up gives the next code
-        if len(self.series) != since + len(series) or not all(series):
+        if not self.series.begin(list(map(tuple, series))) or not all(series):
             raise DamagedError("a series that is empty, or there already")
         rows = rows_of(packed, self.dtype, len(self.series), self.window_ms)
         at = self._rows(rows["series"].astype(np.int64), rows["window"])
@@ -285,7 +281,7 @@ class PartialTable:
     def without(self, gone: NDArray[np.bool_]) -> PartialTable:
         """A table of the other rows, and of the series that still have one. What had changed is forgotten."""
         kept = np.flatnonzero(~gone)
-        table = PartialTable(self.aggregation, self.window_ms)
+        table = PartialTable(self.aggregation, self.window_ms, self._compiled)
         series = [self.series.seen[code] for code in self.column("series")[kept].tolist()]
         at = table._rows(table.series.codes(series, len(series)), self.column("window")[kept])
         for name in self.dtype.names or ():

@@ -23,6 +23,13 @@ class Codes(dict[Any, int]):
         self.seen.append(value)
         return code
 
+    def begin(self, values: list[Any]) -> bool:
+        """Codes for values that have none yet; False where one of them has, or comes twice: then nothing holds."""
+        first = len(self.seen)
+        self.seen += values
+        self.update(zip(values, range(first, len(self.seen)), strict=True))
+        return len(self) == len(self.seen)
+
     def codes(self, values: Iterable[Any], count: int) -> NDArray[np.int64]:
         """int64[count]: the code of each value."""
         return np.fromiter(map(self.__getitem__, values), np.int64, count)
