@@ -2,6 +2,8 @@
 
 import ast
 import sys
+import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 import rating
 from rating.calendar import Anchor
+from rating.commitments import Commitment
 from rating.contracts import Account, AddOn, Change, Contract, Override
 from rating.periods import Period, month_of, parse_period, period_of
 from rating.plans import Plan
@@ -42,6 +45,51 @@ def test_an_instant_without_a_zone_has_no_period() -> None:
         period_of(datetime(2026, 11, 1))
     with pytest.raises(TypeError, match="use period_of"):
         month_of(datetime(2026, 11, 1, tzinfo=UTC))
+
+
+def test_the_last_month_of_the_calendar_says_that_it_has_no_end() -> None:
+    with pytest.raises(ValueError, match="9999"):
+        month_of(date(9999, 12, 1))
+    assert month_of(date(9999, 11, 30)).end == date(9999, 12, 1)
+
+
+@pytest.fixture
+def machine_in_auckland(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Pacific/Auckland")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("machine_in_auckland")
+def test_the_zone_of_the_machine_moves_no_instant_into_another_month() -> None:
+    assert period_of(datetime(2026, 11, 30, 23, tzinfo=UTC)) == NOVEMBER
+
+
+def test_a_contract_names_every_instant_that_is_written_in_it_by_where_it_stands() -> None:
+    first, second, third, fourth, fifth = (START + timedelta(days=day) for day in range(5))
+    made = Contract(
+        "acme",
+        "pro",
+        first,
+        fifth,
+        change=(Change(second, "free"),),
+        add_on=(AddOn("support", from_=second), AddOn("support", from_=third, to=fourth)),
+        override=(Override(Flat("base", "1"), to=third),),
+        commitment=(Commitment(id="prepaid", kind="prepaid", amount="5", from_=third, to=fifth),),
+    )
+    assert made.instants() == [
+        ("from", first),
+        ("to", fifth),
+        ("change[0].at", second),
+        ("add_on[0].from", second),
+        ("add_on[1].from", third),
+        ("add_on[1].to", fourth),
+        ("override[0].to", third),
+        ("commitment[0].from", third),
+        ("commitment[0].to", fifth),
+    ]
 
 
 @pytest.mark.parametrize("written", ["2026-13", "2026-00", "0000-01", "9999-12", "2026-1", "2026-11-01", "", "٢٠٢٦-11"])
