@@ -66,6 +66,38 @@ def test_a_formula_is_what_fractions_say(formula: Formula, values: list[int]) ->
     assert scaled[0] == (wanted if present[0] else 0)
 
 
+@pytest.mark.parametrize(
+    ("digits", "precision", "factors", "wanted"),
+    [
+        ((), 0, (7, 3), 21),
+        ((0, 0), 3, (7, 3), 21_000),
+        ((1, 0), 3, (75, 3), 22_500),
+        ((2, 1), 3, (755, 31), 23_405),
+        ((2, 2), 3, (755, 313), 23_632),  # 23.6315
+        ((6, 6), 0, (1_500_000, 1_000_000), 2),
+        ((6, 6), 0, (1_499_999, 1_000_000), 1),
+        ((6, 6), 0, (-1_500_000, 1_000_000), -2),
+        ((6, 6), 0, (-1_499_999, 1_000_000), -1),
+    ],
+)
+def test_factors_may_have_more_decimals_than_the_meter_keeps_or_fewer(
+    digits: tuple[int, ...], precision: int, factors: tuple[int, ...], wanted: int
+) -> None:
+    assert result(Formula(("a", "b"), digits), precision, factors) == wanted
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_result_is_taken_and_the_next_one_is_not(sign: int) -> None:
+    """With the fee: it is what counts that has to fit."""
+    assert result(Formula(("a",), fee=sign), 0, [sign * (10**18 - 1)]) == sign * 10**18
+    with pytest.raises(NumberError, match="too large"):
+        result(Formula(("a",), fee=sign), 0, [sign * 10**18])
+    there = np.array([True, True])
+    values, present = column(Formula(("a",), fee=sign), 0, [(np.array([sign * 10**18, 5]), there)])
+    assert (values.tolist(), present.tolist()) == ([0, 5 + sign], [False, True])
+    assert there.all(), "what the caller gave is not changed"
+
+
 GIGABYTE_SECONDS = Formula(("memory_gb", "seconds"), digits=(3, 3), round_to="0.001", round="up", minimum="0.01")
 CATALOGUE = Catalogue(
     generation=1,
