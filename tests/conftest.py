@@ -15,6 +15,8 @@ import pytest
 import redis
 
 import stack
+from processors.compiled import built
+from processors.events import Decoder
 
 SETTINGS = {
     "kafka": "TOLLSTREAM_KAFKA__BOOTSTRAP",
@@ -88,6 +90,11 @@ def kafka_kinds() -> list[object]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kafka" in metafunc.fixturenames:
         metafunc.parametrize("kafka", kafka_kinds(), indirect=True, scope="session")
+    # Here and not beside the decoder's tests: a second module named conftest would hide that of the integration tests
+    # from the processes that they spawn.
+    if metafunc.module.__name__.startswith("test_events_"):
+        metafunc.fixturenames.append("reader")
+        metafunc.parametrize("reader", ["python", "kernel"], indirect=True, scope="module")
 
 
 @pytest.fixture(scope="session")
@@ -161,3 +168,20 @@ def clickhouse_url(start: Start) -> str:
 def unique() -> str:
     """A short name that no other test has: to start topic names with, or for a database."""
     return f"t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture(scope="module")
+def reader(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Decoders that are made without saying so read with this one."""
+    if request.param == "python":
+        yield
+        return
+    if built() is None:
+        pytest.skip("the kernel is not built (`make kernel`)")
+    import events_samples
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Decoder.__init__, "__kwdefaults__", {"kernel": True})
+        reads = Decoder(events_samples.CATALOGUE, events_samples.Limits(), events_samples.SKEW_MS)
+        patch.setattr(events_samples.DECODER, "_kernel", reads._kernel)
+        yield

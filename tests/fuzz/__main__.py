@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--target", choices=TARGETS, help="only this one; else the loader gets 3 %%, a kernel 20 %%")
     parser.add_argument("--round", type=int, help="only this round, which a fault named")
-    parser.add_argument("--silence", type=float, default=SILENCE_S, help="seconds after which a round counts as hung")
+    parser.add_argument("--silence", type=float, default=SILENCE_S, help="CPU seconds after which a round hangs")
     asked = parser.parse_args()
     if asked.round is not None:
         target = TARGETS[asked.target or "fold"]

@@ -7,12 +7,14 @@ then has the round's inputs tried one by one, and the last one that was begun is
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, NamedTuple
 
 MEMORY_BYTES_MAX = 3 * 2**30  # of a child: more than any input may make it ask for
@@ -81,7 +83,7 @@ class Hunt:
             child.process.join()
             self._narrow(child, f"the process died with exit code {child.process.exitcode}")
             return False
-        if child.silent_s() > self.silence_s:
+        if child.hangs(self.silence_s):
             child.kill()
             self._narrow(child, f"no end after {self.silence_s:.0f} s")
             return False
@@ -119,20 +121,35 @@ class _Child:
         theirs.close()
         self.number = -1  # the round, or the input, that it began last
         self._heard_at: float | None = None  # starting takes its time
+        self._heard_cpu_s = 0.0
 
     def hear(self) -> tuple[Any, ...]:
         said: tuple[Any, ...] = self.pipe.recv()
-        self._heard_at = time.monotonic()
+        self._heard_at, self._heard_cpu_s = time.monotonic(), _cpu_s(self.process.pid)
         if said[0] == "begin":
             self.number = said[1]
         return said
 
-    def silent_s(self) -> float:
-        return 0.0 if self._heard_at is None else time.monotonic() - self._heard_at
+    def hangs(self, patience_s: float) -> bool:
+        """Whether it has worked so long since it was last heard, or slept for ten times that. On a busy machine it may
+        get no turn for a while, which is no fault of its input."""
+        if self._heard_at is None or time.monotonic() - self._heard_at <= patience_s:
+            return False
+        worked_s = _cpu_s(self.process.pid) - self._heard_cpu_s
+        return worked_s > patience_s or time.monotonic() - self._heard_at > 10 * patience_s
 
     def kill(self) -> None:
         self.process.kill()
         self.process.join()
+
+
+def _cpu_s(pid: int | None) -> float:
+    """What a process has used so far; 0 of one that is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # of itself, in user code and in the kernel
 
 
 def _rounds(pipe: Connection, target: Target, seed: int, numbers: list[int]) -> None:
