@@ -76,5 +76,5 @@ def test_a_coupon_is_for_the_periods_that_begin_from_its_first_instant_on_and_be
 
 @pytest.mark.parametrize("off", [{}, {"percent_off": "10", "amount_off": "5"}])
 def test_a_coupon_with_both_kinds_or_none_is_refused(off: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="^percent_off: "):
+    with pytest.raises(ValueError, match=r"^percent_off: "):
         Coupon(id="c", **off)  # type: ignore[arg-type]
