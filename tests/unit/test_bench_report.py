@@ -125,6 +125,12 @@ def test_growth_is_that_of_the_worst_point_over_the_first() -> None:
     assert found["history, 1 to 100 million ids: decode and fold"] == ("1.60x", False)
 
 
+def test_growth_over_a_part_of_the_range_meets_nothing() -> None:
+    history = [HistoryPoint(10**6, 2.0, 9.0), HistoryPoint(10**7, 2.2, 9.0)]
+    found = _met(Document(_MACHINE, _ASKED, history=history))
+    assert found["history, 1 to 100 million ids: decode and fold"] == ("1.10x in a part of it", None)
+
+
 def test_state_of_a_smaller_size_says_nothing_about_the_goals_for_ten_million() -> None:
     small = OpenState(Filled(10**6, 10**5, 1, 2, 3, 17, 18), Restart(1.0, 0.1, 0.2, 0.3, 0.4, 1.5, 5))
     large = OpenState(Filled(10**7, 10**6, 1, 2, 3 * 2**20, 165_000_000, 18), small.restart)
