@@ -259,7 +259,8 @@ class PartialTable:
         for name in self.dtype.names or ():
             self._columns[name][at] = rows[name]
         for code, window, start, added, chunk, offsets in members:
-            row = int(self._places.find(np.array([(code << 32) | (window // self.window_ms)], np.int64))[0])
+            key = (code << 32) | (window // self.window_ms)
+            row = int(self._places.find(np.array([key], np.int64))[0]) if 0 <= key < 1 << 63 else -1
             if row < 0 or self.sets[row].count != start or len(added) % (8 * self._member_width):
                 raise DamagedError(f"members from {start} of a row that holds others")
             self.sets[row].add(np.frombuffer(added, np.uint64).reshape(-1, self._member_width))

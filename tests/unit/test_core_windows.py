@@ -242,3 +242,13 @@ def test_a_part_of_a_selection_has_the_same_rows_of_every_column() -> None:
     bare = msgspec.structs.replace(whole, value=None, member=None).take(np.array([False, True, False, False]))
     assert (bare.value, bare.member) == (None, None)
     assert whole.take(np.ones(4, np.bool_)) is whole
+
+
+@pytest.mark.parametrize("code", [1, -1, 2**31, 2**40])
+def test_members_of_a_series_that_cannot_be_are_damaged(code: int) -> None:
+    table = PartialTable("unique", HOUR_MS)
+    table.fold(selection("unique", [(("a", ""), 0, 0, (1, 1), 1, 1)], 0))
+    since, series, rows, members = table.pack(table.changed())
+    members[0][0] = code
+    with pytest.raises(DamagedError):
+        PartialTable("unique", HOUR_MS).unpack([since, series, rows, members])
