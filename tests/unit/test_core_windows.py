@@ -244,7 +244,7 @@ def test_a_part_of_a_selection_has_the_same_rows_of_every_column() -> None:
     assert whole.take(np.ones(4, np.bool_)) is whole
 
 
-@pytest.mark.parametrize("code", [1, -1, 2**31, 2**40])
+@pytest.mark.parametrize("code", [1, 2**31, 2**40])
 def test_members_of_a_series_that_cannot_be_are_damaged(code: int) -> None:
     table = PartialTable("unique", HOUR_MS)
     table.fold(selection("unique", [(("a", ""), 0, 0, (1, 1), 1, 1)], 0))
