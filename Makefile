@@ -94,10 +94,17 @@ bench-peers: .venv-peers/.ready ## the meter stage beside Faust, Quix Streams, B
 	.venv-kernel/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/kernel.txt
 	@touch $@
 
+# The crates with their hashes are pinned in crates.lock, which names no registry: cargo says itself where it finds them.
+kernel/Cargo.lock: kernel/crates.lock kernel/Cargo.toml
+	@rm -f $@
+	@cargo generate-lockfile --quiet --manifest-path kernel/Cargo.toml
+	@source=$$(grep -m1 '^source' $@) && awk -v source="$$source" '/^checksum/ { print source } 1' $< > $@.pinned && mv $@.pinned $@
+
 # Its own tests run in release form: a compiler that optimises wrongly has been met. Then it is compared with the Python
 # decoder before anything uses it.
 kernel: .venv-kernel/.ready ## the decoder compiled, for a fraction of its CPU (needs Rust; everything runs without it too)
 	@command -v cargo > /dev/null || { echo "the kernel needs Rust's cargo; without the kernel everything runs as well"; exit 2; }
+	@$(MAKE) --no-print-directory kernel/Cargo.lock
 	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo test --quiet --release --locked --manifest-path kernel/Cargo.toml
 	rm -rf kernel/dist
 	.venv-kernel/bin/maturin build --quiet --release --locked --manifest-path kernel/Cargo.toml --interpreter $(CURDIR)/$(BIN)/python --out kernel/dist

@@ -105,7 +105,8 @@ class KernelDecoder:
         messages = list(values)
         while True:
             raw_counts, *columns, news, odd = self._kernel.decode(messages, limits_us)
-            self._codes = np.concatenate([self._codes, vocabulary.codes(news, len(news))])
+            if news:
+                self._codes = np.concatenate([self._codes, vocabulary.codes(news, len(news))])
             units = _Units(np.frombuffer(raw_counts, np.int32), odd)
             decoded, wrong = self._decoded(columns, vocabulary)
             if not len(wrong):
