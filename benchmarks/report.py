@@ -69,16 +69,21 @@ def _asked(asked: Asked) -> Table:
     return Table("the run", ["", ""], rows)
 
 
+def print_table(table: Table, console: Console) -> None:
+    """On a terminal, what does not fit folded."""
+    rich = RichTable(title=table.title, title_justify="left", show_header=any(table.columns))
+    for number, name in enumerate(table.columns):
+        rich.add_column(name, justify="right" if number and name else "left", overflow="fold")
+    for row in table.rows:
+        rich.add_row(*row)
+    console.print(rich)
+
+
 def show(document: Document, console: Console) -> None:
     """On a terminal: the goals come last, where a reader is."""
     shown = [*short_tables(document), *profile_tables(document.pipelines)]
     for table in [*shown, *([goals_table(document)] if document.pipelines else [])]:
-        rich = RichTable(title=table.title, title_justify="left", show_header=any(table.columns))
-        for number, name in enumerate(table.columns):
-            rich.add_column(name, justify="right" if number and name else "left", overflow="fold")
-        for row in table.rows:
-            rich.add_row(*row)
-        console.print(rich)
+        print_table(table, console)
     if document.asked.left_out:
         console.print(f"left out for want of time: {', '.join(document.asked.left_out)}")
 

@@ -8,11 +8,11 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from benchmarks.peers.report import BEGIN, END, markdown, tables
 from benchmarks.peers.run import PEERS_PYTHON, Document, measure
 from benchmarks.peers.sides import SIDES
+from benchmarks.report import print_table
 from stack.errors import StackError
 from stack.running import Kafka
 
@@ -77,12 +77,7 @@ def run(
 
 def _show(document: Document, console: Console) -> None:
     for table in tables(document):
-        rich = RichTable(title=table.title, title_justify="left", show_header=any(table.columns))
-        for number, name in enumerate(table.columns):
-            rich.add_column(name, justify="right" if number and name else "left", overflow="fold")
-        for row in table.rows:
-            rich.add_row(*row)
-        console.print(rich)
+        print_table(table, console)
 
 
 def write_into(path: Path, document: Document) -> None:

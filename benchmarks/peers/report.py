@@ -1,20 +1,13 @@
 """The table of a run, on a terminal and in Markdown."""
 
-from typing import NamedTuple
-
 from benchmarks.peers.run import Document, Result
 from benchmarks.peers.sides import FLOOR, FOLD, FOLD_KERNEL, STAGE
+from benchmarks.tables import Table
 
 BEGIN, END = "<!-- figures: python -m benchmarks.peers --markdown -->", "<!-- end of figures -->"
 _MIB = 1024 * 1024
 _OURS = (FOLD, FOLD_KERNEL, STAGE)  # what everybody's CPU is divided by
 _SERVERS = ("broker", "Valkey", "ClickHouse")
-
-
-class Table(NamedTuple):
-    title: str
-    columns: list[str]  # the first holds text, the others numbers
-    rows: list[list[str]]
 
 
 def tables(document: Document) -> list[Table]:
