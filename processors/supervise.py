@@ -101,7 +101,7 @@ class Supervisor:
         self._metered: set[int] = set()
         self._rated: set[int] = set()
         self._deaths: list[float] = []
-        self._lost: tuple[float, str] | None = None  # when a worker last lost a partition, and how
+        self._mishap: tuple[float, str] | None = None  # when a worker last lost a partition or died, and how
         self._past = Tally()  # of workers that are gone
         self._looking = self._stopping = False
         self._look_at = 0.0  # when to look for a new catalogue
@@ -119,9 +119,10 @@ class Supervisor:
         stall_ms = self._settings.processing.health_stall_ms
         now = self._clock.monotonic()
         looks = [child.health(now, stall_ms) for child in self._children]
-        if self._lost is not None and (now - self._lost[0]) * 1000 < stall_ms:
-            # For as long as it takes to see a second one: two runs that take it from each other must not look well.
-            looks = [*looks, Health(False, f"{self._lost[1]}, {now - self._lost[0]:.0f} s ago")]
+        if self._mishap is not None and (now - self._mishap[0]) * 1000 < stall_ms:
+            # For as long as it takes to see a second one: neither two runs that take a partition from each other nor
+            # workers that die of the same thing one after the other may look well in between.
+            looks = [*looks, Health(False, f"{self._mishap[1]}, {now - self._mishap[0]:.0f} s ago")]
         return Tally(
             workers=len(self._children),
             messages=self._past.messages + sum(one.events for one in known),
@@ -161,7 +162,7 @@ class Supervisor:
                 raise WorkersFailedError(heard.reason)
             if isinstance(heard, Anew):
                 self._say(f"worker {child.process.pid} starts anew: {heard.reason}")
-                self._lost = (self._clock.monotonic(), f"worker {child.process.pid} lost {heard.reason}")
+                self._mishap = (self._clock.monotonic(), f"worker {child.process.pid} lost {heard.reason}")
                 self._forget(child)
                 continue
             child.status = heard
@@ -175,7 +176,9 @@ class Supervisor:
         self._forget(child)
         now = self._clock.monotonic()
         self._deaths.append(now)
-        self._say(f"worker {child.process.pid} ended with exit code {child.process.exitcode}; starting another")
+        death = f"worker {child.process.pid} ended with exit code {child.process.exitcode}"
+        self._mishap = (now, death)
+        self._say(f"{death}; starting another")
         if sum(now - at < _RESTARTS_S for at in self._deaths) > _RESTARTS_MAX:
             raise WorkersFailedError(f"workers ended {_RESTARTS_MAX + 1} times within {_RESTARTS_S:.0f} s")
         self._look_at = now  # its reason may be that the state was folded with a newer catalogue than ours

@@ -26,7 +26,7 @@ from tests.chaos.faults import Fault, World
 from tests.chaos.proxy import Network
 from tests.chaos.report import HEAD, Report, Row, line
 from tests.chaos.services import SITES, ServiceError, Services
-from tests.chaos.sites import Site, allow_many_deaths, settings_for
+from tests.chaos.sites import Site, many_deaths, settings_for
 from tests.chaos.traffic import PARTITIONS, Traffic, UndeliveredError
 from tests.chaos.truth import CATALOGUE
 from tests.integration.pipeline import wait_for
@@ -43,10 +43,12 @@ Say = Callable[[str], None]
 @contextlib.contextmanager
 def running(seed: int, say: Say, keep: bool, settle_s: float) -> Iterator[tuple[World, Traffic, Checker]]:
     """Everything up, and traffic flowing. All is ended at the end; the directory stays where `keep` asks for it."""
-    allow_many_deaths()
     directory = Path(tempfile.mkdtemp(prefix="tollstream-chaos-"))
     try:
-        with Network() as network, Services(directory, network, say) as services, contextlib.ExitStack() as until:
+        with contextlib.ExitStack() as until:
+            until.enter_context(many_deaths())
+            network = until.enter_context(Network())
+            services = until.enter_context(Services(directory, network, say))
             direct = settings_for(services, None)
             prepare(direct)
             sites = {

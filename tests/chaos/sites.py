@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import threading
 import time
 from collections.abc import Callable
+from unittest import mock
 
-import processors.supervise
 from config.settings import ClickHouse, Kafka, Processing, Redis, Settings
 from processors.supervise import Supervisor, Tally
 from tests.chaos.services import Services
@@ -135,6 +136,6 @@ class Site:
             self.send(signal.SIGKILL, pid)
 
 
-def allow_many_deaths() -> None:
+def many_deaths() -> contextlib.AbstractContextManager[object]:
     """We kill more workers in a minute than accidents do; a death that is not ours stands in the report instead."""
-    processors.supervise._RESTARTS_MAX = 10**6
+    return mock.patch("processors.supervise._RESTARTS_MAX", 10**6)

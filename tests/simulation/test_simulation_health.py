@@ -11,6 +11,7 @@ from unittest import mock
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from config.settings import Kafka, Processing
 from tests.simulation.clients import SimConsumer
@@ -34,6 +35,8 @@ class Steady(World):
         self.settings = msgspec.structs.replace(
             self.settings, kafka=Kafka(), processing=Processing(skew_ms=SKEW_MS, archive_identities=False)
         )
+        for group in self.groups.values():
+            group.session_s = self.settings.kafka.session_timeout_ms / 1000
         self.machine = Machine(self, 1)
         self.machines.append(self.machine)
 
@@ -75,6 +78,8 @@ def trouble(what: str, world: Steady) -> None:
         mock.patch.object(SimConsumer, "_fetch", lambda self, most: []).start()
     elif what == "the worker stands still":
         world.living()[0].freeze(1e9)
+    elif what == "every worker dies soon":
+        mock.patch.object(SimConsumer, "_fetch", broken).start()
     elif what == "another owner, and nothing to do":
         take(world)
     elif what == "another owner, and work to do":
@@ -83,6 +88,12 @@ def trouble(what: str, world: Steady) -> None:
     elif what == "the log is shorter than the state":
         for log in logs(world):
             log.truncate(log.records[len(log.records) // 2].offset)
+
+
+def broken(consumer: SimConsumer, _most: int) -> list[object]:
+    if not consumer._places:
+        return []
+    raise KafkaException(KafkaError(KafkaError._FAIL, "something is wrong with this client"))
 
 
 def logs(world: Steady) -> list:  # type: ignore[type-arg]
@@ -115,6 +126,7 @@ def whole() -> Iterator[None]:
         "ClickHouse is away",
         "nothing arrives",
         "the worker stands still",
+        "every worker dies soon",
         "another owner, and nothing to do",
         "another owner, and work to do",
         "the log is shorter than the state",
