@@ -3,7 +3,7 @@
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -53,6 +53,25 @@ class OpenState(msgspec.Struct):
     restart: Restart
 
 
+class _Timed(Mapping[str, bytes]):
+    """Chunks, and how long it took to read them."""
+
+    def __init__(self, chunks: Mapping[str, bytes]) -> None:
+        self.chunks, self.taken_s = chunks, 0.0
+
+    def __getitem__(self, name: str) -> bytes:
+        began_s = time.monotonic()
+        found = self.chunks[name]
+        self.taken_s += time.monotonic() - began_s
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.chunks)
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+
 def measure(directory: Path, identities: int, partials: int, say: Callable[[str], None]) -> OpenState:
     """One process fills it, with a Valkey of this run; another takes it over."""
     with Stack(directory / "stack", only=("redis",), say=lambda _: None) as stack:
@@ -93,13 +112,12 @@ def fill(url: str, identities: int, partials: int) -> Filled:
 def _restart(url: str, started_s: float) -> Restart:
     began_s = time.monotonic()
     owner = owner_of(url, NAME)
-    load, read_s = owner.slot.load, [0.0, 0.0]
+    load, claimed_s, read = owner.slot.load, [0.0], _Timed({})
 
     def timed(head: Head) -> Snapshot:
-        read_s[0] = time.monotonic()
-        snapshot = load(head)
-        read_s[1] = time.monotonic()
-        return snapshot
+        claimed_s[0] = time.monotonic()
+        read.chunks = load(head).chunks
+        return Snapshot(head, read)
 
     owner.slot.load = timed  # type: ignore[method-assign]
     owner.begin()
@@ -107,9 +125,9 @@ def _restart(url: str, started_s: float) -> Restart:
     _fold_one(owner)
     return Restart(
         process_s=began_s - started_s,
-        claim_s=read_s[0] - began_s,
-        read_s=read_s[1] - read_s[0],
-        rebuild_s=loaded_s - read_s[1],
+        claim_s=claimed_s[0] - began_s,
+        read_s=read.taken_s,
+        rebuild_s=loaded_s - claimed_s[0] - read.taken_s,
         fold_s=time.monotonic() - loaded_s,
         cpu_s=time.process_time(),
         peak_bytes=peak_resident_bytes(os.getpid()),
