@@ -14,6 +14,7 @@ from benchmarks.memory import BASE_MS, HOUR_MS, HOURS, batches, checkpoint, fold
 from benchmarks.processes import peak_resident_bytes, resident_bytes
 from processors.checkpoint import Head, Snapshot
 from processors.owner import Owner
+from processors.worker import few_collections
 from stack.running import Stack
 
 NAME = "filled"
@@ -111,6 +112,7 @@ def fill(url: str, identities: int, partials: int) -> Filled:
 
 def _restart(url: str, started_s: float) -> Restart:
     began_s = time.monotonic()
+    few_collections()
     owner = owner_of(url, NAME)
     load, claimed_s, read = owner.slot.load, [0.0], _Timed({})
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import multiprocessing
 import sys
 import time
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from unittest import mock
 
+from processors.worker import few_collections
 from tests.simulation.commands import simulated
 from tests.simulation.processes import end_alone
 from tests.simulation.verdict import decoder
@@ -76,17 +76,11 @@ def run(seeds: range) -> Found:
 def run_all(seeds: range, jobs: int) -> Iterator[Found]:
     parts = [seeds[at : at + _PART] for at in range(0, len(seeds), _PART)]
     if jobs == 1:
-        _few_collections()
+        few_collections()
         yield from map(run, parts)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, _few_collections) as pool:  # ended with the block
+    with multiprocessing.get_context("spawn").Pool(jobs, few_collections) as pool:  # ended with the block
         yield from pool.imap(run, parts)
-
-
-def _few_collections() -> None:
-    """As workers do it, whose code this runs: 5% of the time went into looking through what stays."""
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
 
 
 def main() -> int:
