@@ -10,7 +10,7 @@ import msgspec
 
 from config.catalogue import BEGIN_MS, Catalogue
 from processors.account_usage import AccountUsage
-from processors.rate_contracts import Line, WholeDue, contract_days, days_of, held_by, join, periods_of
+from processors.rate_contracts import Line, WholeDue, contract_days, days_held, days_of, held_by, join, periods_of
 from processors.rate_parts import PartDay, part_days
 from processors.rate_pieces import Piece, Priced
 from rating.calendar import BillingPeriod
@@ -194,7 +194,7 @@ class Rater:
         meters = self.usage.meters_of(contract.account)
         for period in periods_of(contract, due.start, due.end):
             start, end = days_of(period)
-            days = self.usage.days(contract.account, meters, start, end)
+            days = self.usage.days(contract.account, meters, *days_held(contract, period))
             versions = self.usage.versions(contract.account, meters, start, days)
             totals = held_by(contract, period, self.usage.totals(contract.account, meters, start, end))
             first = end if due.first is None else due.first
