@@ -33,12 +33,12 @@ class DigestSet:
 
     @classmethod
     def of(cls, keys: Digests) -> DigestSet:
-        """The set of these, which are its own from now on, in this order. ValueError where one comes twice.
+        """The set of these, in this order. ValueError where one comes twice.
 
         A quarter of what it takes to add them: that they are distinct is only looked at where two want one slot.
         """
         found = cls()
-        found._keys, found.count = keys, len(keys)
+        found._keys, found.count = keys.copy(), len(keys)
         if not found._rebuild(found._size_for(len(keys))):
             raise ValueError("a digest comes twice")
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
@@ -10,16 +10,18 @@ from rating.billing import rate_period
 from rating.calendar import Anchor, BillingPeriod
 from rating.charges import ms
 from rating.contracts import Contract
-from rating.numbers import EXACT, ZERO
+from rating.numbers import EXACT, ZERO, shown
 from rating.openings import Opening
 from rating.periods import Period
 from rating.rate import Tariff, whole_reason
+from rating.states import State, merged
 from rating.timeline import clipped, timeline
 from rating.totals import Total
 from reconcile.owed import Owed, RatedKey, part_text, said
 
 _DAY: Final = timedelta(days=1)
 _TICK: Final = timedelta.resolution
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _Line = tuple[date, str, str, str]  # start of the piece, price, meter, part
 
@@ -83,6 +85,25 @@ def contract_rows(
             none: Owed = (ZERO, None if was[1] is None else ZERO)
             yield key(line, False, day), said(was, after.get(line, none))
         before = after
+
+
+def unheld_rows(
+    tariff: Tariff, account: str, month: Period, totals: Sequence[Total], days: Set[date]
+) -> Iterator[tuple[RatedKey, dict[str, Any]]]:
+    """Of those of `days` within which a contract begins or ends: what was used while none held, not rated."""
+    contracts = tariff.contracts_of(account)
+    bounds = [bound for one in contracts for bound in (one.from_, one.to) if bound is not None]
+    for day in sorted({bound.date() for bound in bounds if bound != _midnight(bound.date())} & days):
+        if not month.start <= day < month.end:
+            continue
+        used: dict[str, list[State]] = {}
+        for one in totals:
+            at = _EPOCH + timedelta(milliseconds=one.start_ms)
+            if at.date() == day and all(at < c.from_ or (c.to is not None and at >= c.to) for c in contracts):
+                used.setdefault(one.meter, []).append(one.state)
+        for meter, states in used.items():
+            quantity = shown(merged(states).quantity())  # type: ignore[union-attr] # there is one at least
+            yield RatedKey(day, day - _DAY, "", meter, False, day, ""), said((ZERO, ZERO), (quantity, None))
 
 
 def _midnight(day: date) -> datetime:

@@ -17,7 +17,7 @@ from rating.rate import Segment
 from rating.rollups import period_quantity
 from rating.totals import DAY_MS, Total, day_ms
 from rating.usage import Priced, carries, price_usage
-from reconcile.contract_rates import contract_rows, days_held, whole_periods
+from reconcile.contract_rates import contract_rows, days_held, unheld_rows, whole_periods
 from reconcile.owed import Owed, RatedKey, part_text, said
 from reconcile.recount import WindowKey
 from reconcile.states import State
@@ -104,6 +104,10 @@ class Rates:
             days = self._held(account, *days_held(contract, billing), carried)
             totals = self._all(account, self._days.get(account, {}).keys(), days[-1] + _DAY) if days else []
             found.update(contract_rows(self._tariff, contract, billing, totals, days))
+        if account in self._whole:
+            days = self._held(account, period.start, period.end - _DAY, {key.day for key in rated})
+            totals = self._all(account, self._days.get(account, {}).keys(), days[-1] + _DAY) if days else []
+            found.update(unheld_rows(self._tariff, account, period, totals, {*days}))
         for segment in self._tariff.segments(account, period):
             if segment.contract is not None:
                 continue

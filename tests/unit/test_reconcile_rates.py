@@ -35,6 +35,9 @@ CONTRACTS: dict[str, list[dict[str, Any]]] = {
             "tiers_on_change": "restart",
         }
     ],
+    "between a noon and a morning": [
+        {**BERLIN, "time_zone": "UTC", "from": "2026-11-01T12:00:00Z", "to": "2026-11-20T06:00:00Z"}
+    ],
     "two that meet at noon": [
         {**BERLIN, "time_zone": "UTC", "from": "2026-10-01T00:00:00Z", "to": "2026-11-10T12:00:00Z"},
         {**BERLIN, "time_zone": "UTC", "from": "2026-11-10T12:00:00Z", "plan": "max"},
