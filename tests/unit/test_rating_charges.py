@@ -114,6 +114,7 @@ def test_a_cell_goes_on_whatever_value_joins_it() -> None:
         ({"zone": "x+x+y+y"}, 5, 10),
     ]
     assert [sum(step.amount for step in part.steps) for part in found] == [4, 10]
+    assert [found[1].steps[-1].step, found[1].steps[-1].amount] == ["less what was priced before the change", -18]
 
 
 def test_what_the_minimum_of_a_matrix_added_is_taken_back_once_it_does_not_bite() -> None:
@@ -186,6 +187,8 @@ def test_a_price_of_more_than_one_quantity_is_priced_again_after_each_window(kin
     after = {"combine": "17", "discount": "2", "matrix": "7"}[kind]
     named = [(hour, f"{Decimal(amount):.2f}") for hour, _, amount in charged(piece(price, 1, 20), *totals)]
     assert named == [(1, "3.00"), (2, "0.00"), (4, f"{after}.00")]
+    named = [(hour, f"{Decimal(amount):.2f}") for hour, _, amount in charged(piece(price, 2, 20), *totals)]
+    assert named == [(2, "0.00"), (2, "3.00"), (4, f"{after}.00")], "a window may begin where the piece does"
     goes_on = charged(piece(price, 3, 20, since=1), *totals)
     assert [(hour, f"{Decimal(amount):.2f}") for hour, _, amount in goes_on] == [(4, f"{after}.00")]
 

@@ -56,6 +56,8 @@ def test_lines_of_one_price_and_plan_are_one_line_of_the_document_and_those_of_t
         CorrectionLine("already_invoiced", "", "base", "new", Decimal("-5.00")),
     )
     assert [line.amount for line in correction(again, final).lines] == [5, 5]
+    twice = rate_period(made, [], tariff, Opening(START, invoiced=(ahead[0], ahead[0])))
+    assert [line.amount for line in correction(final, twice).lines] == [-10]
 
 
 @pytest.mark.parametrize("changed", [{"contract": "other"}, {"start": START + HOUR}, {"currency": "EUR"}])
@@ -109,6 +111,9 @@ def test_usage_is_moved_to_the_last_millisecond_whatever_its_window() -> None:
     made, tariff = contract(ONE, late_policy="marginal_in_current", to=datetime(2026, 12, 11, tzinfo=UTC))
     found = corrected(made, tariff, [used(2, 5)])
     assert str(found.total) == "0.00", "the contract is over by then"
+    last = Override(PerUnit("p", "m", "7"), datetime(2026, 12, 31, 23, 59, 59, 999_000, UTC))
+    made, tariff = contract(ONE, late_policy="marginal_in_current", override=(last,))
+    assert str(corrected(made, tariff, [used(2, 5)]).total) == "35.00"
     made, tariff = contract(ONE, late_policy="marginal_in_current")
     late = Total("m", 0, 10**15, Sum(Decimal(5)))
     assert str(corrected(made, tariff, [late]).total) == "5.00"

@@ -122,5 +122,5 @@ def test_what_a_closed_term_took_is_not_given_back_but_what_another_took_before_
 
 def test_what_was_rolled_over_comes_back_though_its_term_is_over() -> None:
     one = commitment("c", "10", rollover_max="6")
-    found = drawn([term(one, 0, 5)], charge(6, "4"), charge(7, "-3"))
+    found = drawn([term(one, 0, 5)], charge(6, "4"), charge(7, "-1"), charge(8, "-2"))
     assert (found.covered, found.left["c"]) == ({("c", "a"): 1}, Left(Decimal(0), Decimal(5)))

@@ -103,6 +103,8 @@ def test_the_minimum_is_shared_out_by_the_part_of_the_period_that_the_contract_h
     ):
         found = settled({}, minimum="300", proration="day", **given)
         assert [(term.kind, str(term.amount)) for term in found.terms] == [("minimum", owed)]
+    whole = settled({}, minimum="300", from_=START + 10 * DAY)
+    assert [str(term.amount) for term in whole.terms] == ["300.00"], "where nothing is prorated it is owed in full"
     assert not settled({"p": "300"}, minimum="300").terms
     assert settled({"p": "299.99"}, minimum="300").terms == (TermLine("minimum", Decimal("0.01")),)
 
@@ -135,6 +137,33 @@ def test_what_terms_take_from_a_price_is_the_difference_of_two_rounded_amounts()
         ("coupon", "-0.01"),
         ("minimum", "1.00"),
     ]
+
+
+def test_a_commitment_that_begins_later_hides_none_that_holds() -> None:
+    made, tariff = contract(ONE, commitment=(prepaid(id="later", from_=NOVEMBER.end), prepaid(id="now")))
+    rated = rate_period(made, [used(1, 4)], tariff, OPENING)
+    assert [(term.kind, term.id, term.price) for term in rated.terms] == [("prepaid", "now", "p")]
+    over = prepaid(amount="1", overage_premium_percent="100")
+    made, tariff = contract(ONE, commitment=(over,))
+    terms = rate_period(made, [used(1, 4)], tariff, OPENING).terms
+    assert [(term.kind, term.id, term.price) for term in terms] == [("prepaid", "c", "p"), ("overage_premium", "", "p")]
+
+
+def test_a_coupon_holds_in_the_periods_that_begin_within_its_bounds() -> None:
+    for given, off in (
+        ({"from_": START, "to": START + HOUR}, 1),
+        ({"from_": START + HOUR}, 0),
+        ({"to": START}, 0),
+    ):
+        found = settled({"p": "5"}, coupon=(Coupon(id="off", amount_off="1", **given),))
+        assert -sum(term.amount for term in found.terms) == off
+
+
+def test_a_credit_that_expires_before_it_takes_effect_is_refused() -> None:
+    for expires in (START, START - HOUR):
+        with pytest.raises(ValueError, match=r"^expires: must be after"):
+            Credit(id="k", amount="1", counts="after_minimum", effective=START, expires=expires)
+    Credit(id="k", amount="1", counts="after_minimum", effective=START, expires=START + HOUR)
 
 
 def test_credits_pay_in_their_order_what_is_due_before_and_after_the_minimum() -> None:
@@ -191,7 +220,7 @@ def test_periods_follow_each_other_until_the_end_asked_for_or_that_of_the_contra
 
 
 def test_what_is_billed_ahead_is_of_the_next_period_and_not_what_a_commitment_covers() -> None:
-    flats = (Flat("base", "20", billed="advance"), Flat("seat", "5", billed="advance"), Flat("fee", "3"))
+    flats = (Flat("seat", "5", billed="advance"), Flat("base", "20", billed="advance"), Flat("fee", "3"))
     made, tariff = contract(*flats, commitment=(prepaid(prices=("seat",)),))
     closing = rate_period(made, [], tariff, OPENING).closing
     assert closing.invoiced == (Invoiced("pro", "base", Decimal("20.00")),)
