@@ -74,6 +74,10 @@ def test_joining_another_day_adds_what_adds_and_keeps_the_further_of_what_does_n
     assert (one.members, other.members) == ({A}, {B}), "a day is not changed by joining it to others"
 
 
+def test_a_mean_of_one_event_is_its_value() -> None:
+    assert UsageState(events=1, sum=3 * SCALE).quantity("avg") == 3
+
+
 FULL = UsageState(9, 4, 3 * SCALE, -5 * SCALE, 7 * SCALE, (4, 1, 2, 6 * SCALE // 5), {A, B})
 
 
