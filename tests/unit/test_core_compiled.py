@@ -28,7 +28,7 @@ few = settings(max_examples=30, deadline=None)
 
 
 class PlainModule:
-    """What `kernel/src/probe.rs` does, one key after the other. Like it, this takes contiguous arrays alone."""
+    """What `kernel/src/probe.rs` does, a key after the other; this too takes contiguous arrays of these types alone."""
 
     INTERFACE = INTERFACE
     Kernel: Any = None
@@ -39,6 +39,7 @@ class PlainModule:
     def find(self, keys: Any, codes: Any, sought: Any, mix: int) -> NDArray[np.int64]:
         self.asked["find"] += 1
         assert sought.flags.c_contiguous
+        assert (keys.dtype, codes.dtype, sought.dtype) == (np.int64, np.int32, np.int64)
         assert type(mix) is int
         shift, found = 65 - len(codes).bit_length(), []
         for key in sought.tolist():
@@ -51,6 +52,8 @@ class PlainModule:
     def add(self, keys: Any, table: Any, digests: Any, count: int) -> tuple[NDArray[np.bool_], int]:
         self.asked["add"] += 1
         assert digests.flags.c_contiguous
+        assert (keys.dtype, table.dtype, digests.dtype) == (np.uint64, np.int32, np.uint64)
+        assert keys.flags.c_contiguous
         new = np.zeros(len(digests), np.bool_)
         for at, digest in enumerate(digests):
             slot = int(digest[0]) % len(table)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -80,6 +81,8 @@ def test_the_higher_offset_holds_and_the_same_one_again_changes_nothing() -> Non
             for some in [[one] for one in rows] if apart else [rows]:
                 held.add(encoded(some))
             assert state(held) == UsageState(versions=9, events=3, sum=700 * 10**10)
+    for rows in ([row(offset=8, events=1), ROW], [ROW, row(offset=8, events=1)]):
+        assert state(merged(*rows)) == UsageState(versions=9, events=1, sum=500 * 10**10), "the offset alone decides"
     held = merged(ROW)
     held.take_changed()
     held.add(encoded([ROW, row(offset=6, events=1)]))
@@ -205,12 +208,12 @@ def test_rows_whose_series_are_asked_for_one_by_one_are_told_to_them() -> None:
         assert state(held, account=account).sum == 900 * 10**10
 
 
-def test_a_window_a_chunk_and_an_admission_that_change_places_give_another_digest() -> None:
-    about = np.array([[2**63 + 5, 2**62 + 9]], np.uint64)  # of a series
-    seen = set()
-    keys = [(chunk, window, admission) for chunk in range(4) for window in range(4) for admission in range(4)]
-    for key in keys:
+def test_rows_that_differ_have_digests_that_differ() -> None:
+    """By either half of their series' digests, too, though one be zero, or that which is mixed to zero."""
+    highs, lows = (0, 2**63 + 5), (2**62 + 9, 2**64 - 0x9E3779B97F4A7C15)
+    seen, keys = set(), list(product(highs, lows, range(4), range(4), range(4)))
+    for high, low, chunk, window, admission in keys:
         numbers = np.zeros(1, NUMBERS)
-        numbers["chunk"], numbers["window_start_ms"], numbers["admission"] = key
-        seen.add(tuple(_identity(about, numbers)[0].tolist()))
+        numbers["chunk"], numbers["window_start_ms"], numbers["admission"] = chunk, window, admission
+        seen.add(tuple(_identity(np.array([[high, low]], np.uint64), numbers)[0].tolist()))
     assert len(seen) == len(keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -149,10 +149,10 @@ def test_readings_add_up_over_chunks_and_windows_and_the_highest_identity_of_an_
     held = series("g")
     held.add(row(GAUGE, members=sample(0, 10) + sample(HOUR_MS, 20, 5, 0)), GAUGE, 1, 0, 0, 0)
     held.add(row(GAUGE, HOUR_MS, members=sample(HOUR_MS, 30, 4, 9), chunk=2), GAUGE, 1, 0, 0, 0)
-    held.add(row(GAUGE, HOUR_MS, members=sample(HOUR_MS, 40, 5, 1)), GAUGE, 1, 0, 0, 0)
+    held.add(row(GAUGE, HOUR_MS, members=sample(HOUR_MS, 15, 5, 1)), GAUGE, 1, 0, 0, 0)
     (first, _) = totals(held, "g")
     assert isinstance(first.state, Level)
-    assert (first.state.last, first.state.lowest, first.state.highest) == (4, 1, 4)
+    assert (first.state.last, first.state.lowest, first.state.highest) == (Decimal("1.5"), 1, Decimal("1.5"))
     assert (first.subject, first.dimensions, first.account, first.end_ms) == (
         *("z", {"d": "D"}, "acme"),
         BEGIN_MS + DAY_MS,
@@ -179,11 +179,12 @@ def test_a_reading_is_carried_while_its_subject_belongs_to_the_account(by_window
     assert after == ([0, 24] if size == 24 else list(range(12, 48)))
 
 
-def test_a_day_that_ends_as_the_subject_moves_is_of_who_had_it() -> None:
-    midnight = datetime.fromtimestamp(BEGIN_MS / 1000 + 86_400, UTC)
+@pytest.mark.parametrize(("before_ms", "had"), [(0, [0]), (1, [])])
+def test_a_day_is_of_who_has_the_subject_in_its_last_millisecond(before_ms: int, had: list[int]) -> None:
+    midnight = datetime.fromtimestamp(BEGIN_MS / 1000 + 86_400, UTC) - timedelta(milliseconds=before_ms)
     moved = Catalogue(events=CATALOGUE.events, meters=(GAUGE,), accounts=(Account("late", ("moved",), midnight),))
     held = series("g", of=moved)
     for account in ("moved", "late"):
         held.add(row(GAUGE, members=sample(0, 15), subject="moved", account=account), GAUGE, 1, 0, 0, 0)
-    assert [begin for begin, _, _ in slots(held, "moved")] == [0]
-    assert [begin for begin, _, _ in slots(held, "late")] == [24]
+    assert [begin for begin, _, _ in slots(held, "moved")] == had
+    assert [begin for begin, _, _ in slots(held, "late")] == [0, 24][len(had) :]
