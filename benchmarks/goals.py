@@ -131,7 +131,7 @@ def _open_state(document: Document) -> Iterator[Goal]:
 
 def _latency(found: Sequence[Latency]) -> Goal:
     what, goal = f"produce to visible rated row, at {RATE:,.0f} events/s", "p99 under 2 s"
-    asked = [one for one in found if one.rate == RATE]
+    asked = [one for one in found if one.rate == RATE and not one.hot]
     if not asked:
         return Goal(what, goal, _NOTHING, None)
     one = asked[0]

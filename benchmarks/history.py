@@ -9,10 +9,10 @@ import numpy as np
 from benchmarks.budget import Budget
 from benchmarks.fresh import fresh
 from benchmarks.load import configuration
-from benchmarks.processes import quiet_collector
 from config.loader import Config
 from processors.events import Decoder
 from processors.meter import Batch, PartitionState
+from processors.worker import few_collections
 
 IDS = (1_000_000, 10_000_000, 100_000_000)
 KEYS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
@@ -85,7 +85,7 @@ def _state(config: Config) -> PartitionState:
 
 def _timed(state: PartitionState, there: int, series: np.ndarray, hours: np.ndarray) -> Point:
     """The first batch is not counted: imports, and pages that it touches first."""
-    quiet_collector()
+    few_collections()
     cpu_s, worst_s, count = 0.0, 0.0, 0
     for number, batch in enumerate(_batches("timed", series, hours, state.offset)):
         began_s, began_cpu_s = time.monotonic(), time.process_time()

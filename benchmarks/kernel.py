@@ -1,6 +1,5 @@
 """`python -m benchmarks.kernel`: CPU of decoding an event, with the compiled kernel and without it, in one run."""
 
-import gc
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from config.loader import load
 from edge.generate import Shape, Traffic
 from processors.compiled import NOT_BUILT, built
 from processors.events import Decoder
+from processors.worker import few_collections
 
 _CONFIG = Path(__file__).parent.parent / "demo" / "config"
 _EVENTS = 200_000
@@ -47,8 +47,7 @@ def main() -> int:
         Decoder(config.catalogue, config.settings.limits, config.settings.processing.skew_ms, kernel=kernel)
         for kernel in (False, True)
     )
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)  # as a worker does
+    few_collections()
     print(f"{_EVENTS:,} events of {sum(map(len, single)) / _EVENTS:.0f} bytes, CPU us an event: Python, kernel, ratio")
     for name, values in (("single events", single), (f"batches of {_BATCH}", batches)):
         without, with_kernel = (cost_us(decoder, values, now_ms, _EVENTS) for decoder in (pure, kernel))

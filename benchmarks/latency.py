@@ -46,6 +46,7 @@ class Latency(msgspec.Struct):
     resolution_ms: float  # the median time between two answers: a row was there up to so much earlier
     resolution_max_ms: float
     cpu_us: dict[str, float]  # an event offered: each worker, the services, the load, the probes
+    hot: float = 0.0  # share of the load that one subject had
 
 
 class Seen:
@@ -83,20 +84,25 @@ def measure(
     ceiling_events_s: float,
     rates: Sequence[float],
     seconds: float,
+    hot: float,
     form: str,
     workers: int,
     budget: Budget,
     say: Callable[[str], None],
 ) -> Iterator[Latency]:
-    """One run of the workers through all the rates, ascending: shares of the ceiling, and those asked for."""
-    wanted = [(share * ceiling_events_s, f"{share:.0%} of the ceiling") for share in SHARES if ceiling_events_s]
-    wanted += [(rate, "asked for") for rate in rates]
+    """One run of the workers through all the rates, ascending: shares of the ceiling, and those asked for. The middle
+    share once more with the share `hot` of the load on one subject."""
+    wanted = [(share * ceiling_events_s, f"{share:.0%} of the ceiling", 0.0) for share in SHARES if ceiling_events_s]
+    wanted += [(rate, "asked for", 0.0) for rate in rates]
+    if hot:
+        rate, why, _ = wanted[len(SHARES) // 2] if ceiling_events_s else min(wanted)
+        wanted.append((rate, f"{why}, {hot:.0%} of it one subject's", hot))
     config = ground.fresh()
     with Running(ground.stack, config, workers) as running:
-        for number, (rate, why) in enumerate(sorted(wanted)):
-            if budget.affords(f"latency at {rate:,.0f} events/s", seconds + 2 * _GETTING_READY_S):
+        for number, (rate, why, hot) in enumerate(sorted(wanted)):
+            if budget.affords(f"latency at {rate:,.0f} events/s, {why}", seconds + 2 * _GETTING_READY_S):
                 say(f"latency: {rate:,.0f} events/s for {seconds:.0f} s")
-                yield _one(running, f"{number:02d}", rate, why, seconds, form)
+                yield _one(running, f"{number:02d}", rate, why, hot, seconds, form)
     ground.forget(config)
 
 
@@ -136,7 +142,7 @@ class Running:
         self.client.close()
 
 
-def _one(running: Running, name: str, rate: float, why: str, seconds: float, form: str) -> Latency:
+def _one(running: Running, name: str, rate: float, why: str, hot: float, seconds: float, form: str) -> Latency:
     kafka = running.config.settings.kafka
     emitters = max(1, round(rate / _EMITTERS_EVENTS_S + 0.5))
     probes = round(_PROBES_S * seconds)
@@ -144,7 +150,7 @@ def _one(running: Running, name: str, rate: float, why: str, seconds: float, for
     where = kafka.bootstrap, kafka.events_topic
     with ProcessPoolExecutor(emitters + 1, mp_context=multiprocessing.get_context("spawn")) as pool:
         load = [
-            pool.submit(offer, *where, form, int(name) * 100 + number + 2, seconds, rate / emitters, begin_s)
+            pool.submit(offer, *where, form, int(name) * 100 + number + 2, seconds, rate / emitters, hot, begin_s)
             for number in range(emitters)
         ]
         sending = pool.submit(probe, *where, name, probes, _PROBES_S, begin_s)
@@ -182,6 +188,7 @@ def _one(running: Running, name: str, rate: float, why: str, seconds: float, for
         resolution_ms=float(np.median(gaps)) if len(gaps) else 0.0,
         resolution_max_ms=float(gaps.max()) if len(gaps) else 0.0,
         cpu_us={one: cpu_s / count * 1e6 for one, cpu_s in spent.items()},
+        hot=hot,
     )
 
 

@@ -27,6 +27,7 @@ class Sizes(msgspec.Struct, frozen=True):
     events: int  # of the pipeline
     sweep_events: int
     latency_s: float  # of each rate
+    latency_hot: float  # share of the load that one subject gets in one more run
     rates: tuple[float, ...]
     identities: int
     partials: int
@@ -44,6 +45,7 @@ class Sizes(msgspec.Struct, frozen=True):
             events=events or (1_500_000 if full else 300_000),
             sweep_events=250_000 if full else 100_000,
             latency_s=15.0 if full else 6.0,
+            latency_hot=0.9 if full else 0.0,
             rates=(rate,) if full else (),
             identities=goals.IDENTITIES // (1 if full else 10),
             partials=goals.PARTIALS // (1 if full else 10),
@@ -79,8 +81,8 @@ def measure(
                 document.pipelines.extend(found)
             if "latency" in parts:
                 rates = latency.measure(
-                    *(ground, _ceiling(document), sizes.rates, sizes.latency_s, asked.forms[0], asked.workers),
-                    *(budget, say),
+                    *(ground, _ceiling(document), sizes.rates, sizes.latency_s, sizes.latency_hot, asked.forms[0]),
+                    *(asked.workers, budget, say),
                 )
                 document.latency.extend(rates)
     _state(document, sizes, directory, budget, say)

@@ -26,8 +26,9 @@ def plots(document: Document) -> Iterator[tuple[str, str, str]]:
     both = (document.history, "ids of the partition before"), (document.keys, "keys with an open partial before")
     if panels := [_history(points, title) for points, title in both if len(points) > 1]:
         yield "bench-history", "Decode and fold against what was there before", picture(panels)
-    if len(document.latency) > 1:
-        yield "bench-latency", "From produce to the visible rated row", picture([_latency(document.latency)])
+    even = [one for one in document.latency if not one.hot]
+    if len(even) > 1:
+        yield "bench-latency", "From produce to the visible rated row", picture([_latency(even)])
 
 
 def _sweep(title: str, points: Sequence[Point]) -> str:

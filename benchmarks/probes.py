@@ -28,11 +28,13 @@ class Offered(msgspec.Struct):
     last_at_s: float  # when the last event was added; it is acknowledged a little later
 
 
-def offer(bootstrap: str, topic: str, form: str, seed: int, seconds: float, rate: float, begin_at_s: float) -> Offered:
+def offer(
+    bootstrap: str, topic: str, form: str, seed: int, seconds: float, rate: float, hot: float, begin_at_s: float
+) -> Offered:
     """Send seeded events at a rate (events a second) from an instant on, for so many seconds and no longer, also where
-    fewer got away in that time. They are made before that."""
+    fewer got away in that time. They are made before that; the share `hot` of them has one subject."""
     one, events = FORMS[form], max(1, round(rate * seconds))
-    traffic = Traffic(Shape(seed=seed, events=events, base_time=datetime.now(UTC), span=_SPAN))
+    traffic = Traffic(Shape(seed=seed, events=events, base_time=datetime.now(UTC), span=_SPAN, hot=hot))
     lines = list(chain.from_iterable(traffic.blocks()))
     with Emitter(bootstrap, topic) as emitter:
         _wait_until(begin_at_s)

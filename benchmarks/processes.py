@@ -1,6 +1,5 @@
 """CPU time and memory of processes, as Linux counts them in /proc."""
 
-import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,9 +76,3 @@ def _memory_bytes(pid: int, name: str) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
-
-
-def quiet_collector() -> None:
-    """Set Python's collector of cycles as a worker does, once its imports are done."""
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)

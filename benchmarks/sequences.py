@@ -1,6 +1,5 @@
 """What an event costs that is known by a number of its source, beside one that is known by its id."""
 
-import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from processors.identity import DigestSet, Identities
 from processors.meter import PartitionState
 from processors.sequences import Numbered, SequenceDay, Sequences, identities
 from processors.state import RedisSlot, connect
+from processors.worker import few_collections
 from stack.running import Stack
 
 P = ParamSpec("P")
@@ -100,8 +100,7 @@ def _timed() -> tuple[Cost, Cost]:
         return timed("numbers", lambda: numbers.add(found.take(rows)))
 
     decoder.decode(_lines(0, 100, numbered=True), stamps[:100])  # imports
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    few_collections()
     for start in range(0, _TIMED, _BATCH):
         decoded = timed("decode ids", decoder.decode, _lines(start, _BATCH, numbered=False), stamps)
         timed("ids", ids.add, decoded.time_us, decoded.digest)

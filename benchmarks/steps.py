@@ -1,6 +1,5 @@
 """What each step of the two stages costs, alone in one process, without any service."""
 
-import gc
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from processors.meter import Batch, PartitionState
 from processors.outputs import changed_rows
 from processors.rate import Rater
 from processors.window_rows import WindowRows
+from processors.worker import few_collections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,8 +91,7 @@ def measure(events: int) -> Steps:
     partitions = [_Partition(config, watch, values, int(now.timestamp() * 1000)) for values in parts]
     rater = Rater(config.catalogue, lambda account: True)
     Decoder(config.catalogue, config.settings.limits, 0).decode(parts[0][:1000], np.zeros(1000, np.int64))  # imports
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    few_collections()
     rows = rated = 0
     longest = max(map(len, parts))
     starts = range(0, longest, _BATCH)

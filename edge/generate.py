@@ -46,6 +46,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     base_time: datetime
     subjects: int = 5000
+    hot: float = 0.0  # share of the events that the first subject gets before the others are drawn
     duplicates: float = 0.02
     late: float = 0.005
     malformed: float = 0.001
@@ -146,6 +147,8 @@ class Traffic:
         time_ms = np.where(kinds == LATE, self._base_ms - rng.integers(2 * lateness_ms, 3 * lateness_ms, n), time_ms)
         time = np.datetime_as_string(time_ms.astype("datetime64[ms]")).astype("S")
         subject = np.minimum(np.searchsorted(self._zipf, rng.random(n), side="right"), shape.subjects - 1)
+        if shape.hot:
+            subject = np.where(rng.random(n) < shape.hot, 0, subject)
         pop, region = rng.integers(0, POPS, n), rng.integers(0, len(REGIONS), n)
         numbered = self._counters.takes(subject) & (kinds != DUPLICATE)
         pop = np.where(numbered, subject % POPS, pop)

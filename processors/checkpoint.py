@@ -11,6 +11,7 @@ or, under no meter, what an admission record came to; that counts as long as its
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -88,10 +89,11 @@ class Checkpoint(msgspec.Struct):
 
 
 class Snapshot(msgspec.Struct):
-    """What a load found: the head and the chunks it names, each at least as long as the manifest says."""
+    """A head and the chunks it names, each at least as long as the manifest says, or damaged. To read one may raise
+    Retryable."""
 
     head: Head
-    chunks: dict[str, bytes]
+    chunks: Mapping[str, bytes]
 
 
 class Recorder:
@@ -269,7 +271,11 @@ def _frames(snapshot: Snapshot, name: str, length: int) -> list[list[Any]]:
 
 
 def load(state: PartitionState, snapshot: Snapshot) -> None:
-    """Fill an empty state from a snapshot. DamagedError where anything is short of the manifest or makes no sense."""
+    """Fill an empty state from a snapshot. DamagedError where anything is short of the manifest or makes no sense,
+    Retryable where it can't be read now; the state is of no use then.
+
+    Asks for one chunk after the other: what was read never lies beside the whole of what it becomes.
+    """
     head = snapshot.head
     try:
         _load_segments(state, snapshot)
@@ -309,19 +315,21 @@ def _load_segments(state: PartitionState, snapshot: Snapshot) -> None:
 
 
 def _load_digests(snapshot: Snapshot, kind: str, lengths: dict[int, int], sets: dict[int, DigestSet]) -> None:
-    pieces: dict[int, list[bytes]] = {hour: [] for hour in lengths}
+    pieces: dict[int, list[tuple[str, int]]] = {hour: [] for hour in lengths}
     for name, length in snapshot.head.manifest.digest_chunks().items():  # the pieces of an hour are in order
         if name.startswith(f"{kind}:"):
-            pieces[int(name.split(":")[1])].append(_chunk(snapshot, name, length))
+            pieces[int(name.split(":")[1])].append((name, length))
     for hour, length in lengths.items():
         if length % 16:
             raise DamagedError(f"{kind} of hour {hour} end within a digest")
-        digests = np.frombuffer(b"".join(pieces[hour]), np.uint64).reshape(-1, 2)
+        joined = b"".join([_chunk(snapshot, *piece) for piece in pieces[hour]])
+        digests = np.frombuffer(joined, np.uint64).reshape(-1, 2)
         if summed(digests) != snapshot.head.manifest.sums.get(f"{kind}:{hour}", 0):
             raise DamagedError(f"{kind} of hour {hour} are not those that were committed")
-        sets[hour] = DigestSet(digests)
-        if sets[hour].count * 16 != length:
-            raise DamagedError(f"hour {hour} holds an identity twice")
+        try:
+            sets[hour] = DigestSet.of(digests)
+        except ValueError as error:
+            raise DamagedError(f"hour {hour} holds an identity twice") from error
 
 
 def _chunk(snapshot: Snapshot, name: str, length: int) -> bytes:

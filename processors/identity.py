@@ -26,12 +26,22 @@ class DigestSet:
 
     __slots__ = ("_keys", "_table", "count")
 
-    def __init__(self, keys: Digests | None = None) -> None:
+    def __init__(self) -> None:
         self.count = 0
         self._keys: Digests = np.empty((0, 2), np.uint64)
         self._table: NDArray[np.int32] = np.full(_SLOTS_MIN, -1, np.int32)
-        if keys is not None and len(keys):
-            self.add(keys)
+
+    @classmethod
+    def of(cls, keys: Digests) -> DigestSet:
+        """The set of these, which are its own from now on, in this order. ValueError where one comes twice.
+
+        A quarter of what it takes to add them: that they are distinct is only looked at where two want one slot.
+        """
+        found = cls()
+        found._keys, found.count = keys, len(keys)
+        if not found._rebuild(found._size_for(len(keys))):
+            raise ValueError("a digest comes twice")
+        return found
 
     @property
     def keys(self) -> Digests:
@@ -118,22 +128,29 @@ class DigestSet:
             grown[: self.count] = self.keys
             self._keys = grown
         if need > len(self._table) * _LOAD_MAX:
-            size = len(self._table)
-            while need > size * _LOAD_MAX:
-                size *= 2
-            self._rebuild(size)
+            self._rebuild(self._size_for(need))
 
-    def _rebuild(self, size: int) -> None:
-        """Place the members, known to be distinct, into a larger table."""
+    def _size_for(self, count: int) -> int:
+        size = len(self._table)
+        while count > size * _LOAD_MAX:
+            size *= 2
+        return size
+
+    def _rebuild(self, size: int) -> bool:
+        """Place the members into a new table; False where one comes twice: its twin is on its way to a free slot."""
         table = np.full(size, -1, np.int32)
         rows = np.arange(self.count, dtype=np.int32)
         slots = (self.keys[:, 0] & np.uint64(size - 1)).astype(np.int64)
         while len(rows):
             free = table[slots] < 0
             table[slots[free]] = rows[free]
-            placed = table[slots] == rows
-            rows, slots = rows[~placed], (slots[~placed] + 1) & (size - 1)
+            seeks = table[slots] != rows
+            rows, slots = rows[seeks], slots[seeks]
+            if self._same(self._keys[table[slots]], self._keys[rows]).any():
+                return False
+            slots = (slots + 1) & (size - 1)
         self._table = table
+        return True
 
 
 class Identities:

@@ -42,19 +42,22 @@ class IntCodes:
         if self._compiled is not None:
             told: Ints = self._compiled.find(self._keys, self._codes, np.ascontiguousarray(keys), int(_MIX))
             return told
-        found = np.full(len(keys), -1, np.int64)
-        looking, slots = np.arange(len(keys)), self._first_slots(keys)
-        sought = keys
-        while True:
+        slots = self._first_slots(keys)
+        at = self._codes[slots]
+        hit = (self._keys[at] == keys) & (at >= 0)
+        if hit.all():  # nearly always
+            return at.astype(np.int64)
+        found = np.where(hit, at, -1).astype(np.int64)
+        looking = np.flatnonzero(~hit & (at >= 0))  # an empty slot ends the search
+        slots = slots[looking]
+        while len(looking):
+            slots = (slots + 1) & (len(self._codes) - 1)
             at = self._codes[slots]
-            hit = (self._keys[at] == sought) & (at >= 0)
-            if len(looking) == len(keys) and hit.all():  # the first round, nearly always
-                return at.astype(np.int64)
+            hit = (self._keys[at] == keys[looking]) & (at >= 0)
             found[looking[hit]] = at[hit]
-            on = ~hit & (at >= 0)  # an empty slot ends the search
-            if not on.any():
-                return found
-            looking, slots, sought = looking[on], (slots[on] + 1) & (len(self._codes) - 1), sought[on]
+            on = ~hit & (at >= 0)
+            looking, slots = looking[on], slots[on]
+        return found
 
     def codes(self, keys: Ints) -> Ints:
         """int64[n]: the code of each key, a new one where it has none."""

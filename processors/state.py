@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,7 +57,7 @@ class Slot(Protocol):
         """
 
     def load(self, head: Head) -> Snapshot:
-        """All chunks that the head names, as far as they are there. Retryable."""
+        """All chunks that the head names, as far as they are there. To read one may raise Retryable."""
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Commit. FencedError, DamagedError, Retryable (then it may or may not have arrived: write it again)."""
@@ -76,6 +77,22 @@ def connect(url: str, timeout_s: float = 10) -> redis.Redis:
     return redis.Redis.from_url(
         url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout_s, socket_connect_timeout=timeout_s
     )
+
+
+class _Chunks(Mapping[str, bytes]):
+    """Chunks by name, each read when it is asked for: they are never in memory all at once."""
+
+    def __init__(self, read: Callable[[str, int], bytes], lengths: dict[str, int]) -> None:
+        self._read, self._lengths = read, lengths
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._read(name, self._lengths[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lengths)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
 
 
 class RedisSlot:
@@ -109,16 +126,15 @@ class RedisSlot:
         return decode_head(value) if value else None
 
     def load(self, head: Head) -> Snapshot:
-        """Read in pieces; a chunk shorter than its manifest comes back short, and `checkpoint.load` says so."""
-        chunks = {}
+        """A chunk shorter than its manifest comes back short, and `checkpoint.load` says so."""
+        return Snapshot(head, _Chunks(self._read, head.manifest.chunks()))
+
+    def _read(self, name: str, length: int) -> bytes:
         with _retryable():
-            for name, length in head.manifest.chunks().items():
-                pieces = [
-                    bytes(self._client.getrange(self._prefix + name, at, min(at + _PIECE_BYTES, length) - 1))  # type: ignore[arg-type]
-                    for at in range(0, length, _PIECE_BYTES)
-                ]
-                chunks[name] = b"".join(pieces)
-        return Snapshot(head, chunks)
+            return b"".join(
+                bytes(self._client.getrange(self._prefix + name, at, min(at + _PIECE_BYTES, length) - 1))  # type: ignore[arg-type]
+                for at in range(0, length, _PIECE_BYTES)
+            )
 
     def write(self, checkpoint: Checkpoint) -> None:
         """All or nothing. Safe to repeat: the writes are absolute, and our own new offset there means it arrived."""

@@ -142,6 +142,12 @@ def _end_alone() -> None:
     os._exit(1)
 
 
+def few_collections() -> None:
+    """Batches make many short-lived objects and no cycles: references alone free what is looked for."""
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
+
+
 def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bool) -> None:
     """Entry point of the process. `alone`: it is the only worker of its run."""
     worker = Worker(settings, catalogue, parent, Services(settings), alone=alone)
@@ -150,8 +156,7 @@ def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bo
     # The client warns of every try that failed; we say what we wait for, once.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)  # batches make many short-lived objects and no cycles
+    few_collections()
     code = 1
     try:
         last = last_word(worker)

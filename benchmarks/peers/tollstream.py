@@ -5,7 +5,6 @@ runs it, which besides sends every changed total to `usage.windows` and ClickHou
 refused events apart and keeps them, and marks its place.
 """
 
-import gc
 import os
 from datetime import UTC, datetime
 from itertools import chain
@@ -28,6 +27,7 @@ from processors.outputs import unpublished_rows
 from processors.owner import Mark, Owner
 from processors.services import Services
 from processors.state import RedisSlot, connect
+from processors.worker import few_collections
 from sinks.clickhouse import ClickHouseSink, reader
 from sinks.topics import create_topics
 
@@ -61,7 +61,7 @@ def fold(job: Job) -> Taken:
         owner.begin()
     _warm_up(config)
     watch, taker = Watch(job), Taker(job, "tollstream-fold")
-    _collect_rarely()
+    few_collections()
     taken = unsaved = 0
     for messages in taker.batches(watch, settings.processing.consume_messages_max):
         by_partition: dict[int, list[object]] = {}
@@ -102,7 +102,7 @@ def stage(job: Job) -> Taken:
     running = MeterStage(config.settings, config.catalogue, lambda: None, services, alone=True)
     _warm_up(config)
     watch, taken = Watch(job), 0
-    _collect_rarely()
+    few_collections()
     while taken < job.events:
         if not taken:
             watch.begin()
@@ -153,12 +153,6 @@ def _warm_up(config: Config) -> None:
     now = datetime.now(UTC)
     lines = list(chain.from_iterable(Traffic(Shape(seed=0, events=1000, base_time=now)).blocks()))
     state.fold(Batch(lines, np.arange(len(lines)), np.full(len(lines), int(now.timestamp() * 1000))))
-
-
-def _collect_rarely() -> None:
-    """As a worker does: what stands at the start is never garbage."""
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
 
 
 _MEASURES = {"fold": fold, "stage": stage}

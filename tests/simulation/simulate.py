@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from unittest import mock
 
+from processors.worker import few_collections
 from tests.simulation.commands import simulated
 from tests.simulation.processes import end_alone
 from tests.simulation.verdict import decoder
@@ -75,9 +76,10 @@ def run(seeds: range) -> Found:
 def run_all(seeds: range, jobs: int) -> Iterator[Found]:
     parts = [seeds[at : at + _PART] for at in range(0, len(seeds), _PART)]
     if jobs == 1:
+        few_collections()
         yield from map(run, parts)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:  # ended with the block, also in the midst
+    with multiprocessing.get_context("spawn").Pool(jobs, few_collections) as pool:  # ended with the block
         yield from pool.imap(run, parts)
 
 

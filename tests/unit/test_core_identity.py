@@ -52,13 +52,27 @@ def test_members_are_found_and_others_are_not(
 def test_many_digests_survive_growing() -> None:
     rng = np.random.default_rng(1)
     digests = rng.integers(0, 2**64, (30_000, 2), np.uint64, endpoint=False)
-    ours = DigestSet(digests[:7])
+    ours = DigestSet.of(digests[:7])
     for start in range(0, 30_000, 1_111):
         ours.add(digests[start : start + 1_111])
     assert ours.count == 30_000
     assert (ours.keys == digests).all()
     assert not ours.add(digests[::-1]).any()
     assert not ours.contains(digests ^ np.uint64(1)).any()
+
+
+@pytest.mark.parametrize("apart", [1, 600, 29_999])
+def test_i2_a_set_is_not_restored_from_digests_of_which_one_comes_twice(apart: int) -> None:
+    digests = np.random.default_rng(2).integers(0, 2**64, (30_000, 2), np.uint64)
+    assert DigestSet.of(digests.copy()).contains(digests).all()
+    digests[apart] = digests[0]
+    with pytest.raises(ValueError, match="twice"):
+        DigestSet.of(digests)
+
+
+def test_digests_that_share_a_slot_and_a_half_are_no_twins() -> None:
+    digests = np.array([[7, low] for low in range(200)], np.uint64)
+    assert DigestSet.of(digests).contains(digests).all()
 
 
 def test_one_id_at_many_instants_is_no_slower_than_many_ids(monkeypatch: pytest.MonkeyPatch) -> None:

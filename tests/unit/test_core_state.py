@@ -231,6 +231,6 @@ def test_every_way_of_reading_waits_too(slot: RedisSlot) -> None:
     slot._client = mock.Mock(
         hget=mock.Mock(side_effect=away), hmget=mock.Mock(side_effect=away), getrange=mock.Mock(side_effect=away)
     )
-    for call in (slot.peek, lambda: slot.verify(None), lambda: slot.load(head(1, Manifest({0: 1})))):
+    for call in (slot.peek, lambda: slot.verify(None), lambda: slot.load(head(1, Manifest({0: 1}))).chunks["state:0"]):
         with pytest.raises(Retryable):
             call()

@@ -38,6 +38,13 @@ def test_the_truth_equals_a_naive_recount_of_the_lines(traffic: tuple[list[bytes
     assert totals == counted.totals
 
 
+def test_a_hot_subject_has_its_share_and_the_truth_knows_it() -> None:
+    lines, known = lines_of(msgspec.structs.replace(SHAPE, events=10_000, hot=0.9))
+    assert recount(lines, NOW, SHAPE.lateness).ledger == known["ledger"]
+    hot = sum(b'"subject":"zone-0"' in line for line in lines)
+    assert 0.88 < hot / len(lines) < 0.94
+
+
 @pytest.fixture(scope="module")
 def mixed() -> tuple[list[bytes], dict[str, Any]]:
     return lines_of(msgspec.structs.replace(SHAPE, sequenced=0.5))
