@@ -67,6 +67,8 @@ class DigestSet:
     def place(self, digests: Digests) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Add a batch; the place of each digest in `keys`, and whether it is new (see `add`)."""
         n, base = len(digests), self.count
+        if not n:  # nothing is written: what a set was made `of` may be bytes that cannot be
+            return np.empty(0, np.int64), np.empty(0, np.bool_)
         self._reserve(n)
         keys, table = self._keys, self._table
         keys[base : base + n] = digests  # provisional rows: the whole batch, compacted below

@@ -21,7 +21,7 @@ BIG = 10**6
 
 
 def digests(*numbers: int) -> DigestSet:
-    return DigestSet(np.array([(number, number) for number in numbers], np.uint64))
+    return DigestSet.of(np.array([(number, number) for number in numbers], np.uint64))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_an_hour_is_written_piece_by_piece() -> None:
     keys = np.arange(28, dtype=np.uint64).reshape(-1, 2)
 
     def written(upto: int, start: int) -> list[tuple[str, int, bytes]]:
-        state.identities.hours = {HOUR: DigestSet(keys[:upto])}
+        state.identities.hours = {HOUR: DigestSet.of(keys[:upto].copy())}
         made = recorder.checkpoint(0, 1)
         recorder.commit(made)
         assert b"".join(one.data for one in made.writes) == keys[start:upto].tobytes()
