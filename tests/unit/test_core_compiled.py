@@ -20,7 +20,9 @@ from processors.events import Decoder
 from processors.identity import HOUR_US, DigestSet, Identities
 from processors.int_codes import IntCodes
 from processors.meter import PartitionState
+from processors.partials import PartialTable
 from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
+from tests.unit.test_core_windows import selection
 
 KEYS = st.integers(-3, 40) | st.sampled_from([2**63 - 1, -(2**63), 2**32, -(2**32)])
 DIGESTS = st.tuples(st.sampled_from([0, 1, 16, 2**63, 2**64 - 1]) | st.integers(0, 99), st.integers(0, 3))
@@ -122,6 +124,38 @@ def test_all_of_a_partition_is_looked_up_by_it() -> None:
     assert module.asked["find"] == looked["find"] > 0
     assert module.asked["add"] > 0
     assert (ours.open_digest(), ours.ledger) == (plain.open_digest(), plain.ledger)
+
+
+def test_a_table_and_what_is_kept_of_it_ask_it_for_rows_and_counts() -> None:
+    module, looked, find = PlainModule(), Counter[str](), IntCodes.find
+
+    def finds(codes: IntCodes, keys: Any) -> Any:
+        looked["find"] += 1
+        return find(codes, keys)
+
+    chosen = selection("count", [(("a", "x"), 0, 0, (1, 1), 1, 1), (("a", "y"), 0, 0, (2, 1), 1, 1)], 0)
+    with mock.patch.object(IntCodes, "find", finds):
+        table = PartialTable("count", 3_600_000, module)
+        table.fold(chosen)
+        for one in (table, table.without(np.array([True, False]))):
+            asked = module.asked["find"]
+            assert one.find(chosen).tolist() == ([0, 1] if one is table else [-1, 0])
+            assert one.counts.of(["a"], np.array([0])).tolist() == [len(one)]
+            assert module.asked["find"] == asked + 2
+    assert module.asked["find"] == looked["find"]
+
+
+def test_a_state_gives_it_to_all_that_look_up() -> None:
+    decoder = Decoder(CATALOGUE, Limits(), SKEW_MS)
+    module = decoder.compiled = PlainModule()
+    state = PartitionState(CATALOGUE, Limits(), decoder)
+    chosen = selection("count", [(("a", "x"), 0, 0, (1, 1), 1, 1)], 0)
+    assert state.identities.add(np.zeros(1, np.int64), np.zeros((1, 2), np.uint64)).tolist() == [True]
+    assert module.asked == {"add": 1}
+    assert state.table(CATALOGUE.meters[0]).find(chosen).tolist() == [-1]
+    assert module.asked == {"add": 1, "find": 1}
+    assert state._named(decoder.vocabulary, 1).codes(np.zeros(1, np.int64), [np.zeros(1, np.int64)]).tolist() == [0]
+    assert module.asked == {"add": 1, "find": 3}
 
 
 def test_a_key_that_was_found_is_found_in_a_grown_table() -> None:
