@@ -224,7 +224,7 @@ class Recorder:
         if at and at + len(payload) > self.segment_bytes_max:
             number, at = number + 1, 0
         name = f"{kind}:{number}"
-        frame, sums[name] = framed(payload, sums.get(name, 0) if at else 0)
+        frame, sums[name] = framed(payload, sums.get(name, 0))
         lengths[number] = at + len(frame)
         return Write(name, at, frame)
 

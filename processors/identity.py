@@ -160,9 +160,9 @@ class Identities:
     is late.
     """
 
-    def __init__(self, hours: dict[int, DigestSet] | None = None, compiled: Module | None = None) -> None:
+    def __init__(self, compiled: Module | None = None) -> None:
         self._compiled = compiled
-        self.hours: dict[int, DigestSet] = hours if hours is not None else {}
+        self.hours: dict[int, DigestSet] = {}
         self.closed: dict[int, DigestSet] = {}
 
     def add(self, time_us: NDArray[np.int64], digests: Digests) -> NDArray[np.bool_]:

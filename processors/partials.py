@@ -92,8 +92,8 @@ class PartialTable:
     def find(self, chosen: Selection) -> Ints:
         """int64[n]: the row that each event would go into, -1 where there is none yet."""
         known = self._codes(chosen, self.series.get)
-        found = self._places.find((known << 32) | (chosen.window // self.window_ms))
-        return np.where(known < 0, -1, found)
+        # A code of -1 makes a key below zero, which no row has.
+        return self._places.find((known << 32) | (chosen.window // self.window_ms))
 
     def _codes(self, chosen: Selection, code: Callable[[Series], int | None]) -> Ints:
         """int64[n]: our codes of the events' series; of those seen for the first time what `code` says, None for -1."""

@@ -46,8 +46,8 @@ class SeriesCounts:
         """int64[n]: of each subject, in the window of this number."""
         codes = np.fromiter((self._subjects.get(subject, -1) for subject in subjects), np.int64, len(subjects))
         places = self._places.find((codes << 32) | windows)
-        counts = np.append(self._counts, 0)  # the last one for places that there are not
-        return np.where(codes < 0, 0, counts[places])
+        # The last one is for places that there are not; a code of -1 makes a key below zero, which none has.
+        return np.append(self._counts, 0)[places]
 
 
 def _roomy(column: Ints, needed: int) -> Ints:

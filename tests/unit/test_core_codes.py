@@ -32,6 +32,14 @@ def test_keys_get_codes_in_order_of_first_sight(batches: list[list[int]]) -> Non
         assert len(codes) == len(naive)
 
 
+def test_codes_are_whole_numbers_of_64_bits_whoever_finds_them() -> None:
+    codes = IntCodes()
+    for keys in (np.array([5, 7, 5]), np.array([7, 7]), np.array([9, 5]), np.array([], np.int64)):
+        assert (
+            codes.find(keys).dtype == codes.codes(keys).dtype == codes.find(keys).dtype == codes.keys.dtype == np.int64
+        )
+
+
 @given(KEYS)
 def test_keys_that_all_want_one_slot_are_told_apart(batches: list[list[int]]) -> None:
     """The worst a source could do: every search looks at every slot."""
@@ -54,7 +62,8 @@ def test_a_series_has_one_code_and_gives_its_texts_back(dimensions: int, data: A
 
 
 def test_the_empty_text_has_code_zero() -> None:
-    assert Vocabulary().codes(["", "a", ""], 3).tolist() == [0, 1, 0]
+    codes = Vocabulary().codes(["", "a", ""], 3)
+    assert (codes.tolist(), codes.dtype) == ([0, 1, 0], np.int64)
 
 
 def test_i7_a_decoder_begins_a_new_vocabulary_when_it_has_grown_past_its_limit() -> None:

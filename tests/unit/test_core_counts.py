@@ -31,6 +31,21 @@ def test_series_of_a_subject_and_window_are_counted_as_they_begin(batches: list[
         assert counts.of(subjects, np.array(windows, np.int64)).tolist() == [naive[place] for place in PLACES]
 
 
+def test_counts_of_two_batches_add_up_by_subject_and_window() -> None:
+    counts, nobody = SeriesCounts(), np.array([0, 3])
+    assert (counts.of(["a", "b"], nobody).tolist(), counts.of(["a"], nobody[:1]).dtype) == ([0, 0], np.int64)
+    series = [("b", "x"), ("a", "x"), ("a", "y")]
+    counts.add(series, np.array([0, 1, 2, 0]), np.array([3, 3, 3, 4]))
+    asked = list("abab"), np.array([3, 3, 4, 4])
+    assert (counts.of(*asked).tolist(), counts.most) == ([2, 1, 0, 1], 2)
+    series += [("b", "y"), ("c", "y"), ("b", "z")]
+    counts.add(series, np.array([3, 5, 4, 1]), np.array([4, 4, 4, 4]))
+    assert (counts.of(*asked).tolist(), counts.most) == ([2, 1, 1, 3], 3)
+    assert counts.of(["c", "d", "c"], np.array([4, 4, 3])).tolist() == [1, 0, 0]
+    counts.add(series, np.array([5]), np.array([9]))
+    assert counts.most == 3, "the highest of any, not of the last"
+
+
 def test_a_subject_without_dimensions_is_one_series_in_each_window() -> None:
     counts = SeriesCounts()
     assert counts.most == 0

@@ -11,11 +11,13 @@ import pytest
 
 from config.catalogue import Catalogue, EventType, Meter
 from config.settings import Settings
+from processors.admission import Settled
 from processors.checkpoint import Head, Recorder, Snapshot
 from processors.events import Decoder
 from processors.held import HeldRow, look
 from processors.meter import Batch, PartitionState
 from processors.partials import DamagedError
+from processors.window_rows import WindowRow
 from tests.simulation.slots import FakeSlot, SlotStore
 
 NOON_MS = 1_793_620_800_000
@@ -85,6 +87,17 @@ def test_every_partial_is_a_row_with_its_numbers_whole() -> None:
         (-7, 1, 1),
     ]
     assert {(one.start_ms, one.admission, one.members) for one in rows.values()} == {(NOON_MS, 0, None)}
+
+
+def test_what_came_back_is_a_row_of_its_own_and_a_row_of_the_first_message_is_one_too() -> None:
+    state = state_of(("x", 3))
+    row = WindowRow("n", 1, "y", ["w"], "", NOON_MS, "", 0, 0, 0, 2, 1, 5, 0, 0, 0, 0, b"", 1)
+    state.admissions.pending = {0: Settled([row], [])}
+    rows = [one for one in rows_of(slot_of(state)) if one.key == ("n", 1)]
+    assert rows == [
+        HeldRow(("n", 1), ("z", "x"), NOON_MS, 0, 0, 1, 3, 0, 0, 0, None, 0),
+        HeldRow(("n", 1), ("y", "w"), NOON_MS, 0, 0, 2, 2**32 + 5, 0, 0, 0, None, 1),
+    ]
 
 
 def test_members_of_a_unique_meter_and_samples_of_a_gauge_are_told_by_identity() -> None:

@@ -120,3 +120,15 @@ def test_an_hour_closes_when_it_ends_and_not_before() -> None:
 def test_no_events_are_no_trouble() -> None:
     assert Identities().add(np.empty(0, np.int64), column([])).tolist() == []
     assert DigestSet().add(column([])).tolist() == []
+    assert (DigestSet().keys.dtype, DigestSet().keys.shape) == (np.uint64, (0, 2))
+
+
+def test_of_twins_in_a_large_batch_of_many_hours_the_first_is_the_new_one() -> None:
+    """Which of them a sort that is not stable would put first is up to it."""
+    rng = np.random.default_rng(2)
+    times, halves = rng.integers(0, 3, 20_000) * HOUR_US, rng.integers(0, 2_000, 20_000)
+    digests = np.column_stack((halves, halves)).astype(np.uint64)
+    first = dict[tuple[int, int], int]()
+    for at, key in enumerate(zip(times.tolist(), halves.tolist(), strict=True)):
+        first.setdefault(key, at)
+    assert np.flatnonzero(Identities().add(times, digests)).tolist() == sorted(first.values())

@@ -1,11 +1,17 @@
 """Rows of `usage.windows` made again from columns of ClickHouse are the rows that were there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from config.catalogue import Catalogue, EventType, Meter
+from config.settings import Settings
+from edge.murmur2 import partition_of
+from processors import refill
 from processors.columns import usage_columns
 from processors.refill import _row
 from processors.samples import unpacked
@@ -41,3 +47,46 @@ def test_a_row_comes_back_as_it_was(kind: str, chunk: int) -> None:
     if chunk and kind in ("unique", "gauge"):
         row = WindowRow(kind, 1, "s", ["z", "b"], "acme", 0, "T", 2, chunk, 70, 0, 0, 0, 0, 0, 0, 0, WORDS.tobytes())
     assert _row(METERS[kind], columns_of(row)) == row
+
+
+class Stored:
+    """A client of ClickHouse that has these rows, and says whether it was closed."""
+
+    closed = False
+
+    def __init__(self, rows: list[WindowRow]) -> None:
+        self.rows = rows
+
+    @contextmanager
+    def query_rows_stream(self, query: str) -> Iterator[Any]:
+        assert query == refill._QUERY
+        yield (columns_of(row) for row in self.rows)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_every_row_is_sent_to_the_partition_of_its_account_and_waited_for() -> None:
+    rows = [
+        WindowRow("sum", 1, f"s{at}", ["z", "b"], f"payer-{at}", 0, "T", 2, 0, at, 4, 0, at, 0, 0, 0, 0, b"")
+        for at in range(5)
+    ]
+    settings, told, client = Settings(), list[int](), Stored(rows)
+    with (
+        mock.patch.object(refill, "_BATCH", 2),
+        mock.patch.object(refill, "reader", return_value=client) as reader,
+        mock.patch.object(refill, "partition_count", return_value=7) as count,
+        mock.patch.object(refill, "DurableProducer") as made,
+    ):
+        made.return_value.acknowledged.side_effect = [False, False, True]
+        assert refill.refill(settings, CATALOGUE, told.append) == 5
+    topic, producer = settings.kafka.windows_topic, made.return_value
+    assert told == [2, 2, 1]
+    assert (reader.call_args.args, count.call_args.args) == ((settings.clickhouse,), (settings.kafka, topic))
+    assert made.call_args.args == (settings.kafka,)
+    assert [call.args for call in producer.send.call_args_list] == [
+        (topic, value, key, partition_of(account.encode(), 7))
+        for account, key, value in WindowRows.of(rows).messages(b"refill")
+    ]
+    assert [call.args for call in producer.acknowledged.call_args_list] == [(1.0,)] * 3
+    assert client.closed
