@@ -54,7 +54,8 @@ def test_a_record_is_read_up_to_its_limits() -> None:
 def test_buckets_close_when_their_hour_is_over_and_what_is_acknowledged_below_an_offset_is_dropped() -> None:
     admissions = Admissions()
     for hour in (7, 8, 9):
-        admissions.buckets[hour] = DigestSet(np.array([[hour, 1]], np.uint64))
+        admissions.buckets[hour] = DigestSet()
+        admissions.buckets[hour].add(np.array([[hour, 1]], np.uint64))
     admissions.close(9 * HOUR_US - 1)
     assert list(admissions.buckets) == [8, 9]
     admissions.close(9 * HOUR_US)
