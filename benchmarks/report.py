@@ -16,7 +16,7 @@ from benchmarks.tables import (
     machine_table,
     open_state_table,
     profile_tables,
-    stages_table,
+    stages_tables,
     sweep_table,
 )
 
@@ -35,8 +35,7 @@ def tables(document: Document) -> Iterator[Table]:
 
 def short_tables(document: Document) -> Iterator[Table]:
     """Those of what was measured."""
-    if document.pipelines:
-        yield stages_table(document.pipelines)
+    yield from stages_tables(document.pipelines)
     if document.latency:
         yield latency_table(document.latency)
     if document.open_state:

@@ -36,10 +36,14 @@ def machine_table(machine: Machine) -> Table:
     )
 
 
-def stages_table(pipelines: Sequence[Pipeline]) -> Table:
-    """The table of the benchmark: for each form of events both stages alone, and the whole."""
+def stages_tables(pipelines: Sequence[Pipeline]) -> Iterator[Table]:
+    """The tables of the benchmark: for each form of events both stages alone, and the whole."""
+    for form in dict.fromkeys(one.form for one in pipelines):
+        yield _stages([one for one in pipelines if one.form == form], _floor_us(pipelines))
+
+
+def _stages(pipelines: Sequence[Pipeline], floor_us: float) -> Table:
     runs = [(one, run) for one in pipelines for run in one.runs]
-    floor_us = _floor_us(pipelines)
 
     def row(name: str, number: Callable[[Pipeline, Run], float | None], digits: int = 2) -> list[str]:
         found = [number(one, run) for one, run in runs]
@@ -74,8 +78,8 @@ def stages_table(pipelines: Sequence[Pipeline]) -> Table:
         ["answers", *(_answer(one) if run.part == "whole" else "" for one, run in runs)],
     ]
     first = pipelines[0]
-    title = f"{first.events:,} events, {first.partitions} partitions, {first.runs[0].workers} workers"
-    return Table(title, ["", *(f"{one.title}: {run.part}" for one, run in runs)], rows)
+    title = f"{first.form}: {first.events:,} events, {first.partitions} partitions, {first.runs[0].workers} workers"
+    return Table(title, ["", *(("kernel: " if one.kernel else "") + run.part for one, run in runs)], rows)
 
 
 def _floor_us(pipelines: Sequence[Pipeline]) -> float:

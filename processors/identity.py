@@ -33,12 +33,12 @@ class DigestSet:
 
     @classmethod
     def of(cls, keys: Digests) -> DigestSet:
-        """The set of these, which are its own from now on, in this order. ValueError where one comes twice.
+        """The set of these, in this order. ValueError where one comes twice.
 
         A quarter of what it takes to add them: that they are distinct is only looked at where two want one slot.
         """
         found = cls()
-        found._keys, found.count = keys, len(keys)
+        found._keys, found.count = keys.copy(), len(keys)
         if not found._rebuild(found._size_for(len(keys))):
             raise ValueError("a digest comes twice")
         return found
@@ -67,8 +67,6 @@ class DigestSet:
     def place(self, digests: Digests) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Add a batch; the place of each digest in `keys`, and whether it is new (see `add`)."""
         n, base = len(digests), self.count
-        if not n:  # nothing is written: what a set was made `of` may be bytes that cannot be
-            return np.empty(0, np.int64), np.empty(0, np.bool_)
         self._reserve(n)
         keys, table = self._keys, self._table
         keys[base : base + n] = digests  # provisional rows: the whole batch, compacted below

@@ -10,7 +10,8 @@ import msgspec
 
 from config.catalogue import BEGIN_MS, Catalogue
 from processors.account_usage import AccountUsage
-from processors.rate_contracts import Line, WholeDue, contract_days, days_of, held_by, join, periods_of
+from processors.rate_contracts import Line, WholeDue, contract_days, days_held, days_of, held_by, join, periods_of
+from processors.rate_gaps import BY_DEFAULT, NO_CONTRACT, gap_days, gap_rows
 from processors.rate_parts import PartDay, part_days
 from processors.rate_pieces import Piece, Priced
 from rating.calendar import BillingPeriod
@@ -105,6 +106,7 @@ class Rater:
                 rows += self._segment(account, period, piece, meters)
         for one in whole.values():
             rows += self._whole(one)
+            rows += self._gaps(one)
         return rows
 
     def _carry_on(self, due: dict[tuple[str, Period], dict[str, date]]) -> None:
@@ -194,7 +196,7 @@ class Rater:
         meters = self.usage.meters_of(contract.account)
         for period in periods_of(contract, due.start, due.end):
             start, end = days_of(period)
-            days = self.usage.days(contract.account, meters, start, end)
+            days = self.usage.days(contract.account, meters, *days_held(contract, period))
             versions = self.usage.versions(contract.account, meters, start, days)
             totals = held_by(contract, period, self.usage.totals(contract.account, meters, start, end))
             first = end if due.first is None else due.first
@@ -206,6 +208,18 @@ class Rater:
                     yield self._row(contract.account, start, line.start, line, row, 0)
                 elif row.day is not None and row.day >= first:
                     yield self._row(contract.account, start, line.start, line, row, versions[row.day])
+
+    def _gaps(self, due: WholeDue) -> Iterator[RatedRow]:
+        """Of the days due on which a contract of the account begins or ends, what no contract holds."""
+        account, contracts = due.contract.account, self._tariff.contracts_of(due.contract.account)
+        meters = self.usage.meters_of(account)
+        reason = NO_CONTRACT if self._tariff.default_plan is None else BY_DEFAULT
+        for day in gap_days(contracts) if due.first is not None else ():
+            if max(due.start, due.first or day) <= day < due.end:
+                totals = self.usage.totals(account, meters, day, day + _DAY)
+                version = self.usage.versions(account, meters, month_of(day).start, [day])[day]
+                for line, row in gap_rows(day, contracts, totals, reason):
+                    yield self._row(account, day, line.start, line, row, version)
 
     def _row(
         self, account: str, period_start: date, segment_start: date, line: Line, row: PartDay, version: int

@@ -66,6 +66,14 @@ def days_of(period: BillingPeriod) -> tuple[date, date]:
     return period.start.date(), (period.end - timedelta(microseconds=1)).date() + _DAY
 
 
+def days_held(contract: Contract, period: BillingPeriod) -> tuple[date, date]:
+    """The UTC days [start, end) with a moment of the contract in the period."""
+    start, end = days_of(period)
+    if contract.to is not None:
+        end = min(end, (contract.to - timedelta(microseconds=1)).date() + _DAY)
+    return max(start, contract.from_.date()), end
+
+
 def held_by(contract: Contract, period: BillingPeriod, totals: Sequence[Total]) -> list[Total]:
     """Without the usage of the period before and after the contract, which others price."""
     start, begin, end = ms(period.start), ms(contract.from_), None if contract.to is None else ms(contract.to)

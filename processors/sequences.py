@@ -100,7 +100,7 @@ class SequenceDay:
         time_ms = events.time_us % DAY_US // 1000
         reused = np.zeros(len(order), np.bool_) if new.all() else self._reused(events.source, slot, time_ms, new)
         if fresh.any():
-            back = fresh & (covered | holed)  # what was a hole: only a stray can say that it is none any more
+            back = fresh & holed  # what was a hole: only a stray can say that it is none any more
             if back.any():
                 self.strays.add(events.identity[order[back]])
             self.total += events.identity[new].sum(axis=0, dtype=np.uint64)
@@ -114,7 +114,7 @@ class SequenceDay:
 
     def _slots(self, events: Numbered) -> Ints:
         """int64[n]: the slot of each event's source. Each of them is about to have a number, if it has none yet."""
-        seen = np.flatnonzero(np.bincount(events.source, minlength=len(events.sources)))
+        seen = np.flatnonzero(np.bincount(events.source))
         slot_of = np.zeros(len(events.sources), np.int64)
         slot_of[seen] = self.sources.place(events.sources[seen])[0]
         self.reserve(self.sources.count, 1)
@@ -252,11 +252,6 @@ class SequenceDay:
         """What changed so far is in the checkpoint."""
         self.touched = []
         self.saved_sources, self.saved_strays = self.sources.count, self.strays.count
-
-    def touch_all(self) -> None:
-        """Count everything as changed and nothing as saved."""
-        self.touched = [np.arange(self.sources.count)]
-        self.saved_sources = self.saved_strays = 0
 
 
 class Sequences:

@@ -163,12 +163,11 @@ class _Rating:
         """Who used what of a part, where its price gives the cost back; of a matrix, whoever has the part's values."""
         if piece.price.allocate_by is None:
             return {}
-        start = ms(piece.start)
+        start, combinations = ms(piece.start), set(part.combinations)
         mine = [
             total
             for total in usage
-            if total.start_ms >= start
-            and all(total.label(name) in value.split("+") for name, value in part.values.items())
+            if total.start_ms >= start and tuple((name, total.label(name)) for name in part.values) in combinations
         ]
         return span_shares(piece.price, mine, span_of_piece(piece, self.period))
 

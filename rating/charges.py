@@ -15,11 +15,10 @@ from rating.numbers import EXACT, ZERO, Quantity
 from rating.prices import Matrix, Price, meters_of, price_amount
 from rating.states import State, merged
 from rating.totals import Total
-from rating.usage import Part, Priced, Refused, Span, price_span
+from rating.usage import Combination, Part, Priced, Refused, Span, price_span
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-Key = tuple[tuple[str, str], ...]
 
 
 def ms(instant: datetime) -> int:
@@ -54,7 +53,8 @@ def price_piece(piece: Piece, totals: Sequence[Total], period: BillingPeriod, st
     start = ms(piece.start)
     earlier = [total for total in totals if total.start_ms < start]
     before = price_span(piece.price, earlier, span)  # the same span, so that slots without usage count alike
-    return Priced(tuple(_between(before.parts, whole.parts)), tuple(_newly_refused(before.refused, whole.refused)))
+    added = tuple(_between(before.parts, whole.parts, steps))
+    return Priced(added, tuple(_newly_refused(before.refused, whole.refused)))
 
 
 def span_of_piece(piece: Piece, period: BillingPeriod) -> Span:
@@ -67,22 +67,41 @@ def span_of_piece(piece: Piece, period: BillingPeriod) -> Span:
     )
 
 
-def _key(part: Part | Refused) -> Key:
+def _key(part: Part | Refused) -> Combination:
     return tuple(part.values.items())
 
 
-def _between(before: Sequence[Part], after: Sequence[Part]) -> Iterator[Part]:
-    """What was added; a part that had no usage before is whole."""
-    was = {_key(part): part for part in before}
+def _between(before: Sequence[Part], after: Sequence[Part], steps: bool) -> Iterator[Part]:
+    """What was added; a part that had no usage before is whole, and one that is gone is taken back.
+
+    A cell of a matrix is the same part whatever joins it; what its own minimum adds is gone once it does not bite.
+    """
+    was = {key: part for part in before for key in _cumulated_as(part)}
+    gone = {id(part): part for part in before}
     for part in after:
-        old = was.get(_key(part))
+        old = next((was[key] for key in _cumulated_as(part) if key in was), None)
         if old is None:
             yield part
-            continue
-        taken = flat_step("less what was priced before the change", EXACT.minus(old.amount))
-        steps = (*part.steps, taken) if part.steps and old.amount else part.steps
-        amount = EXACT.subtract(part.amount, old.amount)
-        yield Part(part.values, _less(part.quantity, old.quantity), amount, steps)
+        else:
+            yield _added(part, old, steps)
+            del gone[id(old)]
+    for old in gone.values():
+        yield _added(Part(old.values, ZERO, ZERO), old, steps)
+
+
+def _cumulated_as(part: Part) -> list[tuple[bool, Combination]]:
+    """What a part has in common with itself before the change; a cell's and the whole matrix's are told apart."""
+    return [(bool(part.joined), combination) for combination in part.combinations]
+
+
+def _added(part: Part, old: Part, steps: bool) -> Part:
+    taken = flat_step("less what was priced before the change", EXACT.minus(old.amount))
+    return replace(
+        part,
+        quantity=_less(part.quantity, old.quantity),
+        amount=EXACT.subtract(part.amount, old.amount),
+        steps=(*part.steps, taken) if steps and old.amount else part.steps,
+    )
 
 
 def _newly_refused(before: Sequence[Refused], after: Sequence[Refused]) -> Iterator[Refused]:
@@ -112,14 +131,14 @@ def window_charges(piece: Piece, totals: Sequence[Total], period: BillingPeriod)
     elif price.combine is not None or price.discount is not None or isinstance(price, Matrix):
         yield from _by_repricing(piece, totals, period)
     else:
-        groups: dict[Key, list[Total]] = {} if price.per else {(): []}
+        groups: dict[Combination, list[Total]] = {} if price.per else {(): []}
         for total in totals:
             groups.setdefault(tuple((name, total.label(name)) for name in price.per), []).append(total)
         for key, group in groups.items():
             yield from _by_merging(piece, key, group)
 
 
-def _by_merging(piece: Piece, key: Key, totals: Sequence[Total]) -> Iterator[Charge]:
+def _by_merging(piece: Piece, key: Combination, totals: Sequence[Total]) -> Iterator[Charge]:
     """Of one accumulator: its state grows window by window."""
     price, since, start = piece.price, ms(piece.since), ms(piece.start)
     windows: dict[int, list[State]] = {}

@@ -55,17 +55,18 @@ class Payment(NamedTuple):
 def in_order_of_use(credits: Iterable[Credit]) -> list[Credit]:
     """By priority (lowest first), expiry (soonest first), category, effective, created (oldest first), then id."""
 
-    def instant(value: datetime | None, none_first: bool) -> tuple[bool, str]:
-        return (value is None) != none_first, value.isoformat() if value else ""
+    def text(instant: datetime | None) -> str:
+        return instant.isoformat() if instant else ""  # before any other
 
     return sorted(
         credits,
         key=lambda credit: (
             credit.priority,
-            instant(credit.expires, none_first=False),
+            credit.expires is None,
+            text(credit.expires),
             _CATEGORIES.index(credit.category),
-            instant(credit.effective, none_first=True),
-            instant(credit.created, none_first=True),
+            text(credit.effective),
+            text(credit.created),
             credit.id,
         ),
     )

@@ -111,8 +111,7 @@ def covers(commitment: Commitment, price: str) -> bool:
 def _terms(contract: Contract, period: BillingPeriod) -> Iterator[Term]:
     for commitment in contract.commitment:
         start = commitment.from_ or contract.from_
-        ends = [end for end in (commitment.to, contract.to) if end is not None]
-        end = min(ends, default=None)
+        end = commitment.to or contract.to  # within the contract's own bounds, as is checked
         if start >= period.end:
             continue
         over = end is not None and end <= period.start

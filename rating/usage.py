@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 
 import msgspec
+from msgspec.structs import replace
 
 from rating.kernels import Step
 from rating.numbers import EXACT, ZERO, Quantity, shown
@@ -18,6 +19,7 @@ from rating.rollups import Counted, period_quantity
 from rating.totals import DAY_MS, Total, day_ms
 
 Values = Mapping[str, str]
+Combination = tuple[tuple[str, str], ...]
 BEGIN_MS = -(10**15)  # before any window
 
 
@@ -25,12 +27,21 @@ class Part(msgspec.Struct, frozen=True):
     """What one accumulator of a price owes; `values` are the dimensions that tell it apart, empty for all pooled.
 
     `quantity` is the rolled up one, before `convert`; `amount` is at 12 decimals; `steps` only where asked for.
+    `joined`: of a matrix cell the combinations with usage, which `values` shows as one.
     """
 
     values: Values
     quantity: Quantity
     amount: Decimal
     steps: tuple[Step, ...] = ()
+    joined: tuple[Values, ...] = ()
+
+    @property
+    def combinations(self) -> list[Combination]:
+        """The values of its usage, one by one. Two cells of a matrix have none in common."""
+        return [
+            tuple((name, one.get(name, value)) for name, value in self.values.items()) for one in self.joined or ({},)
+        ]
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -165,7 +176,7 @@ def _matrix(price: Matrix, values: Values, totals: list[Total], span: Span, met:
     parts: list[Part] = []
     for inner, places, together in pooled.values():
         priced = _priced(inner, {**values, **_joined(places)}, together, span, steps)
-        parts += priced.parts
+        parts += [replace(part, joined=tuple(places)) for part in priced.parts]
         refused += priced.refused
     return Priced((*parts, *_of_the_whole(price, values, parts, met, steps)), tuple(refused))
 

@@ -10,7 +10,8 @@ from clickhouse_connect.driver.client import Client
 
 from rating.periods import Period, month_of
 from reconcile.differences import Difference, Outcome, differing
-from reconcile.rates import RatedKey, Rates
+from reconcile.owed import RatedKey
+from reconcile.rates import Rates
 from sinks.reading import rows
 
 _EXTRA = "a rated row that the usage does not give"
@@ -29,12 +30,13 @@ def compare_rated(rates: Rates, client: Client, outcome: Outcome, since: date) -
     stored: dict[_Place, dict[RatedKey, Said]] = {}
     for row in _stored(client, since):
         place = _Place(row["account"], month_of(row["period_start"]))
-        key = RatedKey(row["segment_start"], row["price"], row["meter"], bool(row["opening"]), row["day"], row["part"])
+        about = row["segment_start"], row["price"], row["meter"], bool(row["opening"]), row["day"], row["part"]
+        key = RatedKey(row["period_start"], *about)
         stored.setdefault(place, {})[key] = {name: row[name] for name in _NUMBERS}
     used = {_Place(account, period) for account, period in rates.places() if period.start >= since}
     for place in sorted({*stored, *used}):
         found = stored.get(place, {})
-        expected = rates.expected(*place, carried_on={(key.segment_start, key.day) for key in found})
+        expected = rates.expected(*place, there=found.keys())
         for key in sorted({*found, *expected}):
             outcome.compared["rated"] += 1
             wanted, there = expected.get(key), found.get(key)
@@ -65,7 +67,7 @@ def _stored(client: Client, since: date) -> Iterator[Said]:
 def _differ(outcome: Outcome, place: _Place, key: RatedKey, wanted: Said | None, there: Said | None) -> None:
     what = "a rated row differs" if wanted and there else "a rated row is missing" if wanted else _EXTRA
     mine, theirs = differing(wanted, there) if wanted and there else (wanted, there)
-    row = {name: str(value) for name, value in key._asdict().items()} | {"period_start": str(place.period.start)}
+    row = {name: str(value) for name, value in key._asdict().items()}
     outcome.differ(
         Difference(
             place="rated", what=what, account=place.account, meter=key.meter, row=row, expected=mine, found=theirs

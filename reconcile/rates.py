@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -18,25 +17,15 @@ from rating.rate import Segment
 from rating.rollups import period_quantity
 from rating.totals import DAY_MS, Total, day_ms
 from rating.usage import Priced, carries, price_usage
+from reconcile.contract_rates import contract_rows, days_held, unheld_rows, whole_periods
+from reconcile.owed import Owed, RatedKey, part_text, said
 from reconcile.recount import WindowKey
 from reconcile.states import State
 
 _DAY: Final = timedelta(days=1)
 _LOW: Final = 2**64 - 1
 
-Owed = tuple[Decimal, Decimal | None]  # quantity and amount of a part so far; None: refused
 Days = set[tuple[date, date]]  # (start of a segment, day)
-
-
-class RatedKey(NamedTuple):
-    """What a rated row is about, within an account and period."""
-
-    segment_start: date
-    price: str
-    meter: str
-    opening: bool
-    day: date
-    part: str
 
 
 class _Counted(NamedTuple):
@@ -57,8 +46,12 @@ class Rates:
         self._catalogue, self._tariff = catalogue, catalogue.tariff()
         self._meters: dict[tuple[str, int], Meter] = {(one.id, one.version): one for one in catalogue.meters}
         self._gauges = {one.id for one in catalogue.meters if one.aggregation == "gauge"}
-        prices = [price for plan in catalogue.plans for price in plan.price if needs_totals(price)]
-        self._closer = set[str]().union(*map(meters_of, prices))  # a day's merged state is not enough for their prices
+        self._windows_ms = {one.id: one.window_ms for one in sorted(catalogue.meters, key=lambda one: -one.window_ms)}
+        self._whole = self._tariff.accounts_priced_whole()  # a day of theirs may lie in two periods
+        prices = list(self._tariff.prices())
+        # A day's merged state is not enough for the prices of these.
+        self._closer = set[str]().union(*(meters_of(price) for price in prices if needs_totals(price)))
+        self._carried = self._gauges.union(*(meters_of(price) for price in prices if carries(price)))
         self._totals: dict[tuple[str, str], list[Total]] = {}  # of those, window by window, by (account, meter)
         self._merged: dict[tuple[str, str], dict[date, forms.State]] = {}  # of other meters, by day
         self._members: dict[tuple[str, str], dict[date, set[int]]] = {}  # of their unique ones
@@ -80,7 +73,7 @@ class Rates:
                 readings.add(Reading(one.time_us, one.identity >> 64, one.identity & _LOW, _unscaled(one.value, meter)))
             return
         place = (account, meter.id)
-        if meter.id in self._closer:
+        if meter.id in self._closer or account in self._whole:
             dimensions = dict(zip(meter.dimensions, series[1:], strict=True))
             total = Total(meter.id, start, start + meter.window_ms, _form(meter, state), series[0], dimensions, account)
             self._totals.setdefault(place, []).append(total)
@@ -99,26 +92,48 @@ class Rates:
             for day in days
         }
 
-    def expected(self, account: str, period: Period, carried_on: Days) -> dict[RatedKey, dict[str, Any]]:
-        """The rows that an account must have in a period. `carried_on`: the days of what goes on while nothing happens
-        (gauges, carried values) that must be there, as they depend on the day at which it was last rated."""
+    def expected(self, account: str, period: Period, there: Collection[RatedKey]) -> dict[RatedKey, dict[str, Any]]:
+        """The rows that an account must have of billing periods that begin in a month. `there`: those it has; on which
+        days there are rows of what goes on while nothing happens (gauges, carried values) depends on the day at which
+        it was last rated."""
+        rated = [key for key in there if not key.opening]
+        carried_on = {(key.segment_start, key.day) for key in rated}
         found: dict[RatedKey, dict[str, Any]] = {}
+        for contract, billing in whole_periods(self._tariff, account, period):
+            carried = {key.day for key in rated if key.period_start == billing.start.date()}
+            days = self._held(account, *days_held(contract, billing), carried)
+            totals = self._all(account, self._days.get(account, {}).keys(), days[-1] + _DAY) if days else []
+            found.update(contract_rows(self._tariff, contract, billing, totals, days))
+        if account in self._whole:
+            days = self._held(account, period.start, period.end - _DAY, {key.day for key in rated})
+            totals = self._all(account, self._days.get(account, {}).keys(), days[-1] + _DAY) if days else []
+            found.update(unheld_rows(self._tariff, account, period, totals, {*days}))
         for segment in self._tariff.segments(account, period):
-            rated: set[str] = set()
+            if segment.contract is not None:
+                continue
+            priced: set[str] = set()
             for price in segment.plan.price if segment.plan else ():
-                rated |= meters_of(price)
+                priced |= meters_of(price)
                 days = self._used(account, meters_of(price), segment, carries(price), carried_on)
-                for (opening, day, part), said in self._priced(account, price, period, segment, days):
-                    found[RatedKey(segment.start, price.id, price.meter or "", opening, day, part)] = said
-            for meter in sorted(self._days.get(account, {}).keys() - rated):
+                about = period.start, segment.start, price.id, price.meter or ""
+                for (opening, day, part), row in self._priced(account, price, period, segment, days):
+                    found[RatedKey(*about, opening, day, part)] = row
+            for meter in sorted(self._days.get(account, {}).keys() - priced):
                 days = self._used(account, {meter}, segment, False, carried_on)
                 before = ZERO
                 for day, quantity in zip(days, self._quantities(account, meter, days), strict=True):
                     now = shown(quantity)
-                    key = RatedKey(segment.start, "", meter, False, day, "")
+                    key = RatedKey(period.start, segment.start, "", meter, False, day, "")
                     found[key] = {"quantity": EXACT.subtract(now, before), "quantity_total": now, "amount": None}
                     before = now
         return found
+
+    def _held(self, account: str, first: date, last: date, carried: set[date]) -> list[date]:
+        """Days of a contract's period with usage of any meter, or on which something was carried on."""
+        meters = self._days.get(account, {})
+        begun = min((min(meters[meter]) for meter in meters.keys() & self._carried), default=date.max)
+        days = {day for used in meters.values() for day in used} | {day for day in carried if day >= begun}
+        return sorted(day for day in days if first <= day <= last)
 
     def _used(
         self, account: str, meters: Iterable[str], segment: Segment, carried: bool, carried_on: Days
@@ -136,14 +151,15 @@ class Rates:
         self, account: str, price: Price, period: Period, segment: Segment, days: list[date]
     ) -> Iterator[tuple[tuple[bool, date, str], dict[str, Any]]]:
         span = Period(segment.start, segment.end)
-        before = _parts(price, price_usage(price, [], span, segment.start, whole=period))
-        if not price.per:
-            yield (True, segment.start, ""), _row((ZERO, ZERO), (ZERO, before[""][1]))
+        opening = price_usage(price, [], span, segment.start, whole=period)
+        before = _parts(price, opening)
+        if not price.per:  # one row, also where a matrix has no part yet
+            yield (True, segment.start, ""), said((ZERO, ZERO), (ZERO, opening.amount))
         totals = self._all(account, meters_of(price), days[-1] + _DAY) if days else []
         for day in days:
             now = _parts(price, price_usage(price, totals, span, day + _DAY, whole=period))
             for part in {*before, *now}:
-                yield (False, day, part), _row(before.get(part, (ZERO, ZERO)), now.get(part, (ZERO, ZERO)))
+                yield (False, day, part), said(before.get(part, (ZERO, ZERO)), now.get(part, (ZERO, ZERO)))
             before = now
 
     def _quantities(self, account: str, meter: str, days: list[date]) -> list[Quantity]:
@@ -154,7 +170,7 @@ class Rates:
         return [period_quantity(_Counted(meter), totals, start, day_ms(day + _DAY)) for day in days]
 
     def _all(self, account: str, meters: Collection[str], through: date) -> list[Total]:
-        """All totals of the account, those of gauges day by day up to the one before `through`."""
+        """All totals of the account, those of gauges window by window or by day, up to the one before `through`."""
         found: list[Total] = []
         for meter in sorted(meters):
             found += self._totals.get((account, meter), [])
@@ -163,34 +179,24 @@ class Rates:
                 found.append(_day_total(meter, day, forms.Members(frozenset(members))))  # type: ignore[arg-type]
             for series, readings in self._readings.get((account, meter), {}).items():
                 dimensions = dict(zip(self._named[(account, meter)], series[1:], strict=True))
+                size = self._windows_ms[meter] if account in self._whole else DAY_MS
                 first = min(readings).time_us // 1000 // DAY_MS * DAY_MS
-                for start, level in levels(readings, DAY_MS, first, day_ms(through)):
-                    if self._catalogue.account_of(series[0], start + DAY_MS - 1) == account:
-                        found.append(Total(meter, start, start + DAY_MS, level, series[0], dimensions, account))
+                for start, level in levels(readings, size, first, day_ms(through)):
+                    if self._catalogue.account_of(series[0], start + size - 1) == account:
+                        found.append(Total(meter, start, start + size, level, series[0], dimensions, account))
         return found
-
-
-def _row(before: Owed, now: Owed) -> dict[str, Any]:
-    amount = None if now[1] is None else EXACT.subtract(now[1], before[1] or ZERO)
-    return {"quantity": EXACT.subtract(now[0], before[0]), "quantity_total": now[0], "amount": amount}
 
 
 def _parts(price: Price, priced: Priced) -> dict[str, Owed]:
     """By the values of the dimensions that the price is taken apart by; the cells of a matrix are added up."""
     found: dict[str, Owed] = {}
     for one in priced.parts:
-        part = _text({name: one.values[name] for name in price.per})
+        part = part_text({name: one.values[name] for name in price.per})
         quantity, amount = found.get(part, (ZERO, ZERO))
         found[part] = (EXACT.add(quantity, shown(one.quantity)), EXACT.add(amount or ZERO, one.amount))
     for refused in priced.refused:
-        found[_text(dict(refused.values))] = (shown(refused.quantity), None)
+        found[part_text(dict(refused.values))] = (shown(refused.quantity), None)
     return found
-
-
-def _text(values: dict[str, str]) -> str:
-    if not values:
-        return ""
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _unscaled(value: int, meter: Meter) -> Decimal:

@@ -21,6 +21,7 @@ MENDED = {
     23: "a gauge's total grew with the day and its version did not, so followers kept the first day's",
     217: "the recount had an admission record behind the last record, the broker behind the gap that a cut had left",
     619: "the opening row of a week, sent again alone, took the place of the week's total on usage.rated",
+    30_009: "identities restored at once could not be added to by a batch without any, and the worker died of it",
     701_686: "what was taken back on usage.rated named the day that its owner happened to find, under one version",
     1_000_341: "a restore from a log that began at the mark read below it where the broker cannot tell times, and died",
 }

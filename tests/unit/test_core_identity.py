@@ -70,6 +70,14 @@ def test_i2_a_set_is_not_restored_from_digests_of_which_one_comes_twice(apart: i
         DigestSet.of(digests)
 
 
+def test_a_restored_set_takes_more_or_nothing() -> None:
+    kept = np.array([[1, 2], [3, 4]], np.uint64)
+    kept.flags.writeable = False  # as what was read is
+    ours = DigestSet.of(kept)
+    assert not ours.add(kept[:0]).any()
+    assert ours.add(np.array([[3, 4], [5, 6]], np.uint64)).tolist() == [False, True]
+
+
 def test_digests_that_share_a_slot_and_a_half_are_no_twins() -> None:
     digests = np.array([[7, low] for low in range(200)], np.uint64)
     assert DigestSet.of(digests).contains(digests).all()

@@ -279,3 +279,19 @@ def test_a_period_of_a_contract_opens_once() -> None:
         assert seen.isdisjoint(opened)
         seen.update(opened)
     assert len({period for period, *_ in seen}) > 5
+
+
+def test_what_is_used_on_the_day_of_a_contract_and_outside_of_it_is_said_to_have_no_price() -> None:
+    noon = {"account": "acme", "plan": "pro", "from": "2026-11-01T12:00:00Z", "to": "2026-11-20T06:00:00Z"}
+    rater = Rater(msgspec.structs.replace(catalogue([noon]), default_plan=None), lambda account: True)
+    first, last = day_ms(NOVEMBER.start), day_ms(date(2026, 11, 20))
+    times = first, first + 11 * HOUR_MS, first + 12 * HOUR_MS, last + 5 * HOUR_MS, last + 6 * HOUR_MS, last + DAY_MS
+    rater.add(encoded(window_row(METERS[0], "z0", at, n, 10**n) for n, at in enumerate(times)), last + DAY_MS)
+    rows = [row for row in rater.rate() if row.meter == "bytes" and not row.opening]
+    unrated = {(row.day.day, row.quantity, row.unrated_reason) for row in rows if row.amount is None and not row.price}
+    assert unrated == {
+        (1, 11, "no contract at that time of the day"),
+        (20, 10_000, "no contract at that time of the day"),
+        (21, 100_000, "no contract on these days, and the catalogue has no default_plan"),
+    }
+    assert sum(row.quantity for row in rows if row.price == "egress") == 1_100
