@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rating.contracts import Contract
     from rating.periods import Period
     from rating.prices import Price
+    from rating.rate import Tariff
     from rating.rated import RatedPeriod
     from rating.totals import Total
 
@@ -24,14 +25,28 @@ def month_instants(period: "Period") -> "BillingPeriod":
     return BillingPeriod(start, end)
 
 
+def agreed(tariff: "Tariff", account: str, period: "Period") -> "list[tuple[Contract, BillingPeriod]]":
+    """What prices an account in a month, ascending, and when that is: a contract's in its time zone, of the default
+    plan in UTC."""
+    from rating.calendar import BillingPeriod, midnight
+
+    month, own = month_instants(period), tariff.contracts_of(account)
+    found = [(one, month) for one in tariff.agreements(account, *month) if one not in own]
+    for one in own:
+        local = BillingPeriod(midnight(period.start, one.time_zone), midnight(period.end, one.time_zone))
+        if one.from_ < local.end and (one.to is None or one.to > local.start):
+            found.append((one, local))
+    return sorted(found, key=lambda one: one[0].from_)
+
+
 def needs_windows(catalogue: "Catalogue", account: str, period: "Period") -> bool:
     """Whether the month of an account is more than the prices of its totals: terms, own periods, rollups, gauges."""
     from rating.prices import meters_of, needs_totals
     from rating.rate import is_priced_by_day
 
-    tariff, month = catalogue.tariff(), month_instants(period)
+    tariff = catalogue.tariff()
     gauges = {meter.id for meter in catalogue.meters if meter.aggregation == "gauge"}
-    for contract in tariff.agreements(account, *month):
+    for contract, month in agreed(tariff, account, period):
         if not is_priced_by_day(contract, tariff, month):
             return True
         if any(needs_totals(price) or gauges & meters_of(price) for price in _prices(catalogue, contract)):
@@ -42,15 +57,16 @@ def needs_windows(catalogue: "Catalogue", account: str, period: "Period") -> boo
 def rated_periods(
     client: "Client", catalogue: "Catalogue", account: str, period: "Period", now: datetime
 ) -> "Iterator[RatedPeriod]":
-    """The billing periods that begin in a month, or else the one that goes on in it, of each contract, ascending.
+    """The billing periods that begin in a month, or else the one that goes on in it, of each contract, ascending. The
+    month is that of the contract's time zone.
 
     `now` is the instant up to which a period that is not over is known.
     """
     from rating.billing import rate_contract
     from rating.openings import Opening
 
-    tariff, month = catalogue.tariff(), month_instants(period)
-    for contract in tariff.agreements(account, *month):
+    tariff = catalogue.tariff()
+    for contract, month in agreed(tariff, account, period):
         calendar = contract.calendar
         first = calendar.period_of(max(contract.from_, month.start))
         if first.start < month.start <= first.end < month.end:

@@ -58,7 +58,7 @@ def preview(*, account: str, period: str, format: Format = "table", place: Where
     account
         Who pays. A subject that no account names is its own account.
     period
-        The month, UTC, such as 2026-11.
+        The month, such as 2026-11, in the time zone of the contract.
     format
         How to print it. In JSON, quantities and amounts are decimal strings; CSV has the lines alone.
     """

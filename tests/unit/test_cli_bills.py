@@ -105,3 +105,27 @@ def test_tables_and_csv_of_a_contract(preview: Any) -> None:
     table = preview(contract, totals, LATER, "2026-11", "--format", "table")
     assert "subtotal USD" in table and "minimum" in table and "has no price for this meter" in table
     assert preview(contract, totals, LATER, "2026-11", "--format", "csv").splitlines()[1].startswith("base,pro,1,flat")
+
+
+@pytest.mark.parametrize(
+    ("zone", "start", "end"),
+    [
+        ("Europe/Berlin", "2026-10-31T23:00:00Z", "2026-11-30T23:00:00Z"),
+        ("America/New_York", "2026-11-01T04:00:00Z", "2026-12-01T05:00:00Z"),
+        ("Pacific/Auckland", "2026-10-31T11:00:00Z", "2026-11-30T11:00:00Z"),
+    ],
+)
+def test_a_month_is_that_of_the_contract_and_not_the_next_one_that_begins_in_it(
+    preview: Any, zone: str, start: str, end: str
+) -> None:
+    (period,) = preview(Contract("acme", "pro", START, time_zone=zone), [used(3, 13)], LATER)["periods"]
+    assert (period["start"], period["end"]) == (start, end)
+    assert [(line["price"], line["amount"]) for line in period["lines"]] == [("base", "7.00"), ("reads", "13.00")]
+
+
+def test_a_contract_of_the_first_minutes_of_a_month_elsewhere_has_a_bill_in_it(preview: Any) -> None:
+    """In UTC they are in the month before."""
+    half_past = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)
+    contract = Contract("acme", "pro", START, half_past, time_zone="Europe/Berlin")
+    (period,) = preview(contract, [], LATER)["periods"]
+    assert (period["start"], period["end"]) == ("2026-10-31T23:00:00Z", "2026-11-30T23:00:00Z")
