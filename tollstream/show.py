@@ -68,6 +68,8 @@ def spoken(value: Any) -> str:
         return format(value, ",f" if isinstance(value, Decimal) else ",d")
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M" if value.second == 0 else "%Y-%m-%d %H:%M:%S")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{spoken(name)}={spoken(inner)}" for name, inner in value.items())
     return printable(str(value)).replace("\n", "\\n")
 
 
@@ -95,10 +97,15 @@ def print_csv(records: Iterable[Record], columns: Sequence[str]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for record in records:
-        values = [plain(_pick(record, column)) for column in columns]
-        writer.writerow(
-            ["" if value is None else str(value).lower() if value in (True, False) else value for value in values]
-        )
+        writer.writerow([_csv_cell(plain(_pick(record, column))) for column in columns])
+
+
+def _csv_cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
 def print_table(records: Sequence[Record], columns: Sequence[str], title: str = "") -> None:

@@ -15,6 +15,13 @@ RECORDS = [
 COLUMNS = ["who", "dimensions.region", "quantity", "events", "ok"]
 
 
+def test_a_mapping_is_pairs_in_a_table_and_json_in_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    assert spoken({"region": "sa+us", "class": "A"}) == "region=sa+us, class=A"
+    assert spoken({}) == ""
+    print_records([{"price": "egress", "values": {"region": "eu"}}], ("price", "values"), "csv")
+    assert capsys.readouterr().out == 'price,values\negress,"{""region"":""eu""}"\n'
+
+
 def test_json_is_an_array_with_decimal_strings(capsys: pytest.CaptureFixture[str]) -> None:
     print_records(RECORDS, COLUMNS, "json")
     found = json.loads(capsys.readouterr().out)
