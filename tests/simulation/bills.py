@@ -25,7 +25,7 @@ from rating.periods import Period, month_of
 from rating.plans import Plan
 from rating.prices import Price, meters_of, needs_totals, price_amount
 from rating.rate import Segment
-from rating.states import Level
+from rating.states import Level, merged
 from rating.totals import Total
 from rating.usage import carries, price_usage
 from tests.simulation.oracle import Oracle, Sample, State, quantity
@@ -168,6 +168,26 @@ class Bills:
                             contracts[(period, segment.contract.from_)] = segment.contract
             for (period, _), contract in contracts.items():
                 found |= self._period(account, contract, period)
+            found |= self._beside(account)
+        return found
+
+    def _beside(self, account: str) -> dict[RatedKey, Owed]:
+        """On days within which a contract begins or ends: what was used while none held, which nothing prices."""
+        contracts = self.tariff.contracts_of(account)
+        found: dict[RatedKey, Owed] = {}
+        for bound in {bound for one in contracts for bound in (one.from_, one.to) if bound and bound.time() != time()}:
+            day = bound.date()
+            for meter in sorted({meter for of, meter in self.used if of == account}):
+                if not self.days(account, [meter], day, day + DAY):
+                    continue
+                states = [
+                    one.state
+                    for one in self.totals(account, [meter], day + DAY)
+                    if _ms(day) <= one.start_ms < _ms(day + DAY) and not any(_holds(c, one.start_ms) for c in contracts)
+                ]
+                if states:
+                    used = shown(merged(states).quantity())  # type: ignore[union-attr]
+                    found[(account, day, day - DAY, "", meter, "", False, day)] = Owed(used, None, None, "")
         return found
 
     def _segment(self, account: str, month: Period, segment: Segment) -> dict[RatedKey, Owed]:
@@ -301,6 +321,10 @@ def _periods(contract: Contract, start: date, end: date) -> Iterator[BillingPeri
         period = contract.calendar.period_of(at)
         yield period
         at = period.end
+
+
+def _holds(contract: Contract, at_ms: int) -> bool:
+    return _instant_ms(contract.from_) <= at_ms and (contract.to is None or at_ms < _instant_ms(contract.to))
 
 
 def _name(sample: Sample) -> tuple[object, ...]:

@@ -148,6 +148,12 @@ def the_topic_told_before_the_tables() -> Patch:
 
 
 @planted("I6")
+def usage_beside_a_contract_left_out() -> Patch:
+    """Of the day within which it ends, and of the one within which the next begins."""
+    return mock.patch.object(Rater, "_gaps", lambda self, due: iter(()))
+
+
+@planted("I6")
 def the_topic_told_of_nothing_taken_back() -> Patch:
     return mock.patch.object(rate_stage, "_taken_back", lambda back, rows: {})
 

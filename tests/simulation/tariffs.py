@@ -82,7 +82,8 @@ _EVENING = Plan("max", 1, "USD", price=(Flat("base", "9"), PerUnit("l", "load", 
 
 
 def zoned(place: int, catalogue: Catalogue) -> Catalogue:
-    """Months of Berlin, which begin in an evening of UTC, and a plan that changes some hours before, or at noon."""
+    """Months of Berlin, which begin in an evening of UTC, and a plan that changes some hours before, or at noon. With
+    every other catalogue a contract that ends in an afternoon, and one that begins three hours later."""
     at = NOVEMBER - timedelta(hours=6) if place == 0 else NOVEMBER + timedelta(hours=12)
     prorated = Contract(
         *("acme", "pro", OCTOBER),
@@ -93,7 +94,11 @@ def zoned(place: int, catalogue: Catalogue) -> Catalogue:
     )
     until = NOVEMBER + timedelta(hours=36)
     umbra = (Contract("umbra", "pro", OCTOBER, until), Contract("umbra", "max", until))
-    return _with(catalogue, (_HOURLY, _EVENING), (prorated, *umbra))
+    if catalogue.generation % 2 == 0:
+        return _with(catalogue, (_HOURLY, _EVENING), (prorated, *umbra))
+    over = NOVEMBER - timedelta(hours=10)
+    ended = msgspec.structs.replace(prorated, to=over, change=())
+    return _with(catalogue, (_HOURLY, _EVENING), (ended, Contract("acme", "max", over + timedelta(hours=3)), *umbra))
 
 
 _KINDS = (None, None, None, closer, weekly, zoned)

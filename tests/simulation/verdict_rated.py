@@ -53,13 +53,10 @@ def _rows(world: World, catalogue: Catalogue, wanted: dict[RatedKey, Owed]) -> l
         if key in found:
             faults.append(f"I6: readers see two rows: {row} and {found[key]}")
         found[key] = row
-    whole = catalogue.tariff().accounts_priced_whole()
     for key in sorted(found.keys() | wanted.keys()):
         row, owed = found.get(key), wanted.get(key)
-        if row and owed is None:
-            older = row["generation"] < catalogue.generation and row["amount"] == 0
-            if older or (row["account"] in whole and not row["amount"] and not row["quantity"]):
-                continue  # worth nothing: of an older catalogue, or of a day on which the contract did not hold
+        if row and owed is None and row["generation"] < catalogue.generation and row["amount"] == 0:
+            continue  # worth nothing, and of an older catalogue
         said = row and (row["quantity_total"], row["amount"])
         if said != (owed and (owed.quantity_total, owed.amount)):
             faults.append(f"I6: {key} is {row}, the recount {owed}")
