@@ -42,14 +42,16 @@ def _messages(run: Run) -> tuple[int, int]:
 
 
 def test_every_probe_is_seen_as_a_rated_row_after_it_was_sent(ground: Ground) -> None:
-    (found,) = latency.measure(ground, 0, [500.0], 3.0, "json", 1, Budget(None), _say)
-    assert found.why == "asked for"
-    assert found.probes > 0 == found.unseen
-    assert 0 < found.p50_ms <= found.p99_ms <= found.max_ms
-    assert found.cpu_us["load"] > 0
+    even, hot = latency.measure(ground, 0, [500.0], 3.0, 0.9, "json", 1, Budget(None), _say)
+    assert (even.why, even.hot) == ("asked for", 0)
+    assert (hot.why, hot.hot) == ("asked for, 90% of it one subject's", 0.9)
+    for found in even, hot:
+        assert found.probes > 0 == found.unseen
+        assert 0 < found.p50_ms <= found.p99_ms <= found.max_ms
+        assert found.cpu_us["load"] > 0
 
 
 def test_what_does_not_fit_the_budget_is_left_out_and_said_to_be(ground: Ground, tmp_path: Path) -> None:
     budget = Budget(0)
-    assert not list(latency.measure(ground, 0, [500.0], 1.0, "json", 1, budget, _say))
-    assert budget.left_out == ["latency at 500 events/s"]
+    assert not list(latency.measure(ground, 0, [500.0], 1.0, 0.0, "json", 1, budget, _say))
+    assert budget.left_out == ["latency at 500 events/s, asked for"]
