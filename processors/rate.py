@@ -211,11 +211,13 @@ class Rater:
 
     def _gaps(self, due: WholeDue) -> Iterator[RatedRow]:
         """Of the days due on which a contract of the account begins or ends, what no contract holds."""
-        account, contracts = due.contract.account, self._tariff.contracts_of(due.contract.account)
-        meters = self.usage.meters_of(account)
+        if due.first is None:  # it opens, and nothing was used
+            return
+        account, begin = due.contract.account, max(due.start, due.first)
+        contracts, meters = self._tariff.contracts_of(account), self.usage.meters_of(account)
         reason = NO_CONTRACT if self._tariff.default_plan is None else BY_DEFAULT
-        for day in gap_days(contracts) if due.first is not None else ():
-            if max(due.start, due.first or day) <= day < due.end:
+        for day in gap_days(contracts):
+            if begin <= day < due.end:
                 totals = self.usage.totals(account, meters, day, day + _DAY)
                 version = self.usage.versions(account, meters, month_of(day).start, [day])[day]
                 for line, row in gap_rows(day, contracts, totals, reason):
