@@ -2,13 +2,14 @@
 
 import tomllib
 from decimal import Decimal
+from fractions import Fraction
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rating.numbers import canonical, text, to_amount
+from rating.numbers import Quantity, canonical, settled, shown, text, to_amount
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, PerUnit, Price, Tier
 
@@ -161,3 +162,40 @@ def test_an_amount_is_brought_to_twelve_decimals_half_away_from_zero() -> None:
     assert to_amount(-half) == Decimal("-0.000000000001")
     assert to_amount(Decimal("0.00000000000049")) == 0
     assert to_amount(Decimal("1" * 60 + ".5")) == Decimal("1" * 60 + ".5")
+
+
+def test_a_fraction_is_brought_to_twelve_decimals_without_losing_a_digit_before_them() -> None:
+    assert to_amount(Fraction(10**40, 3)) == Decimal("3" * 40 + "." + "3" * 12)
+    assert to_amount(Fraction(-2, 3)) == Decimal("-0.666666666667")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (Fraction(7), Decimal(7)),
+        (Fraction(1, 8), Decimal("0.125")),
+        (Fraction(-1, 5), Decimal("-0.2")),
+        (Fraction(3, 40), Decimal("0.075")),
+        (Fraction(1, 5**30), Decimal(2**30).scaleb(-30)),
+        (Fraction(1, 3), Fraction(1, 3)),
+        (Fraction(1, 6), Fraction(1, 6)),
+        (Fraction(1, 2**300), Fraction(1, 2**300)),  # has 210 digits
+    ],
+)
+def test_a_fraction_is_a_decimal_where_it_has_a_form_of_two_hundred_digits(
+    number: Fraction, expected: Quantity
+) -> None:
+    found = settled(number)
+    assert (type(found), found) == (type(expected), expected)
+
+
+def test_a_quantity_is_shown_with_all_its_digits_and_a_mean_with_twelve() -> None:
+    assert str(shown(Decimal("0.00000000000000010"))) == "1.0E-16"
+    assert shown(Fraction(1, 3)) == Decimal("0.333333333333")
+
+
+def test_a_refused_amount_is_shown_up_to_sixty_characters() -> None:
+    for digits, expected in ((58, "'" + "x" * 58 + "'"), (59, "'" + "x" * 56 + "...")):
+        with pytest.raises(ValueError, match=r"is not a decimal") as refused:
+            canonical("x" * digits)
+        assert str(refused.value).split(" ")[0] == expected
