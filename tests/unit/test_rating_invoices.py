@@ -9,13 +9,15 @@ import pytest
 
 from rating.billing import rate_period
 from rating.commitments import Commitment
+from rating.contracts import Contract
+from rating.credits import Credit
 from rating.invoices import Invoice, MeterTotal, SegmentUsage, document, period_document, preview
 from rating.money import MixedCurrencyError
 from rating.periods import Period
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, PerUnit, Price, Tier
-from rating.rate import Segment
-from tests.unit.rating_contracts import OPENING, contract
+from rating.rate import Segment, Tariff
+from tests.unit.rating_contracts import OPENING, START, contract
 from tests.unit.rating_contracts import used as rated_used
 
 NOVEMBER = Period(date(2026, 11, 1), date(2026, 12, 1))
@@ -130,6 +132,18 @@ def test_a_line_says_whose_it_is_and_when_and_all_that_nothing_prices_is_reporte
 def test_nothing_to_pay_has_the_digits_of_its_currency() -> None:
     assert document(bill((), {}))["total"] == "0.00"
     assert document(preview("acme", NOVEMBER, []))["total"] == "0"
+
+
+def test_a_unit_of_many_digits_is_written_without_an_exponent() -> None:
+    invoice = document(bill((Flat("base", "0.00000001"),), {}, "tokens/9"))
+    assert (invoice["total"], invoice["lines"][0]["amount"]) == ("0.000000010", "0.000000010")
+    made = Contract("acme", "pro", START, credit=(Credit(id="c", amount="0.00000001", counts="after_minimum"),))
+    price = PerUnit("p", "m", "0.00000001", allocate_by="zone")
+    tariff = Tariff(None, (Plan("pro", 1, "tokens/9", price=(price,)),), (made,))
+    written = period_document(rate_period(made, [rated_used(1, 2, zone="a")], tariff, OPENING))
+    assert (written["subtotal"], written["total"]) == ("0.000000020", "0.000000010")
+    (line,), (term,) = written["lines"], written["terms"]
+    assert (line["amount"], line["allocated"], term["amount"]) == ("0.000000020", {"a": "0.000000020"}, "-0.000000010")
 
 
 def test_a_rated_period_is_json_with_the_digits_of_its_currency_and_without_what_it_hands_on() -> None:
