@@ -56,7 +56,7 @@ def pieces(
     if spans[0].price.meter is None:
         return [_piece(span, span.price, span.start, through) for span in spans]
     if policy == "reprice":
-        whole = spans[-1]._replace(start=spans[0].start, place=spans[0].place)
+        whole = spans[-1]._replace(start=spans[0].start)
         return [_piece(whole, whole.price, whole.start, through)]
     if policy == "continue":
         since = period.start if used_before else spans[0].start

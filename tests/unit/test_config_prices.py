@@ -65,6 +65,9 @@ def faults_of(directory: Path, price: str) -> list[str]:
         (TIERED + "[{ up_to = -5, unit_amount = 0.1 }, { up_to = 5 }]",
          ["tiers[0].unit_amount: is a TOML float", "tiers[0].up_to: must be above 0", "tiers[1].unit_amount: is requ",
           "tiers[1].up_to: must be left out in the last tier"]),
+        (TIERED + "[{ up_to = 0.5, unit_amount = 1 }, { above = 2, up_to = 5, unit_amount = 1 }, "
+         "{ up_to = 3, unit_amount = 1 }, { unit_amount = 1 }]",
+         ["tiers[0].up_to: is a TOML float", "tiers[2].up_to: must be above 5"]),
         ('model = "tiered_percentage"\nmeter = "paid"\ntiers = [{ up_to = 5, percent = 1 }]',
          ["tiers[0].up_to: must be left out"]),
         # sizes and shares
@@ -74,6 +77,9 @@ def faults_of(directory: Path, price: str) -> list[str]:
          ["free_units: is free_quantity by another name; keep one"]),
         ('model = "block_volume"\nmeter = "gb"\nblock_size = 10\ntiers = [{ up_to = 25, unit_amount = 1 }, '
          "{ unit_amount = 1 }]", ["tiers[0].up_to: must be a multiple of block_size, 10: no block is cut"]),
+        ('model = "block_volume"\nmeter = "gb"\nblock_size = 0.5\ntiers = [{ up_to = 25, unit_amount = 1 }, '
+         "{ unit_amount = 1 }]", ["block_size: is a TOML float"]),
+        ('model = "block_volume"\nmeter = "gb"\nblock_size = 10\ntiers = 3', ["tiers: "]),
         ('model = "capacity"\nmeter = "gb"\nincluded = 0\namount = 1\nunit_amount = 1', ["included: must be above 0"]),
         (UNIT + 'discount_percent = 101\nusage_discount = -1\nfree_quantity = "-0.5"\nconvert = { divide_by = 0 }',
          ["convert.divide_by: must be above 0", "discount_percent: must be a percentage from 0 to 100",

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rating.checks import Checked
 from rating.numbers import Quantity, canonical, settled, shown, text, to_amount
 from rating.plans import Plan
-from rating.prices import Flat, Graduated, PerUnit, Price, Tier
+from rating.prices import Amount, BlockVolume, Flat, Graduated, PerUnit, Price, Tier
 
 PRO = """
 id = "pro"
@@ -131,6 +132,7 @@ def test_a_wrong_plan_is_refused_saying_why(changes: dict[str, object], message:
         ([10, 5, None], r"tiers\[1\].up_to: must be above 10"),
         ([0, None], r"tiers\[0\].up_to: must be above 0"),
         ([-1, None], r"tiers\[0\].up_to: must be above 0"),
+        ([10, 5, 7, None], r"tiers\[1\].up_to: must be above 10.*; tiers\[2\].up_to: must be above 10"),
         ([None, None], r"tiers\[0\].up_to: is required in every tier but the last"),
         ([None, 5], r"tiers\[0\].up_to: is required.*; tiers\[1\].up_to: must be left out"),
     ],
@@ -138,6 +140,36 @@ def test_a_wrong_plan_is_refused_saying_why(changes: dict[str, object], message:
 def test_tiers_that_do_not_ascend_to_one_open_end_are_refused(bounds: list[int | None], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Graduated("id", "meter", tuple(Tier(up_to=bound, unit_amount=1) for bound in bounds))
+
+
+def test_a_tier_that_leaves_out_its_end_says_nothing_of_where_the_next_one_begins() -> None:
+    tiers = (Tier(unit_amount=1), Tier(above=3, up_to=5, unit_amount=1), Tier(above=5, unit_amount=1))
+    with pytest.raises(ValueError) as refused:
+        Graduated("id", "meter", tiers)
+    assert str(refused.value) == "tiers[0].up_to: is required in every tier but the last, which is open"
+
+
+def test_blocks_of_one_and_of_nothing() -> None:
+    tiers = (Tier(up_to="2.5", unit_amount=1), Tier(unit_amount=1))
+    with pytest.raises(ValueError, match=r"^tiers\[0\].up_to: must be a multiple of block_size, 1: no block is cut$"):
+        BlockVolume("id", "meter", tiers, block_size=1)
+    with pytest.raises(ValueError, match=r"^block_size: must be above 0$"):
+        BlockVolume("id", "meter", tiers, block_size=0)
+
+
+def test_an_amount_that_is_refused_is_not_held_against_its_limit() -> None:
+    with pytest.raises(
+        ValueError, match=r"^free_quantity: 'x' is not a decimal; [^;]*; usage_discount: must be a perc"
+    ):
+        PerUnit("id", "meter", "1", free_quantity="x", usage_discount="-1")
+
+
+def test_a_new_kind_of_price_has_its_amounts_in_one_form() -> None:
+    class Fee(Checked, frozen=True):
+        amount: Amount
+        name: str = "05.0"
+
+    assert (Fee("05.0").amount, Fee("05.0").name) == ("5", "05.0")
 
 
 @settings(deadline=None)

@@ -2,11 +2,22 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
 from rating.kernels import FlatKernel, MatrixKernel, OneNumberIsNotEnoughError, Round, Step, rounded_quotient
-from rating.prices import Graduated, Percentage, PercentTier, Tier, TieredPercentage, explain, price_amount
+from rating.prices import (
+    BlockGraduated,
+    BlockVolume,
+    Graduated,
+    Percentage,
+    PercentTier,
+    Tier,
+    TieredPercentage,
+    explain,
+    price_amount,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +59,13 @@ def test_nothing_is_explained_by_the_first_tier() -> None:
     price = Graduated("id", "m", (Tier(unit_amount="2", flat_amount="5"),), True)
     steps = [(step.step, step.quantity, step.amount) for step in explain(price, Decimal(0))]
     assert steps == [("tier 1: units", Decimal(0), Decimal(0)), ("tier 1: flat", Decimal(1), Decimal(5))]
+
+
+@pytest.mark.parametrize("model", [BlockGraduated, BlockVolume])
+def test_of_no_blocks_the_flat_amount_of_the_first_tier_is_owed_where_the_price_says_so(model: Any) -> None:
+    tiers = (Tier(unit_amount="2", flat_amount="5"),)
+    assert price_amount(model("id", "m", tiers, True, block_size=10), Decimal(0)) == 5
+    assert price_amount(model("id", "m", tiers, block_size=10), Decimal(0)) == 0
 
 
 def test_of_no_money_no_percentage_owes_the_flat_amount_of_its_first_tier() -> None:
