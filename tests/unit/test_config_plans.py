@@ -86,6 +86,8 @@ OVERLAPS = "contract[{}].from: overlaps a.toml: contract[{}] of the same account
          ["contract[1].from: is on 2026-03-01, UTC"]),
         ([PRO, f"price = [{UNIT}]\n", contract(day(1), day(3, 12)),
           contract(day(3, 12), "", '"acme"', 'minimum = "0.001"')], ["contract[1].minimum: must have at most 2"]),
+        ([PRO, f"price = [{UNIT}]\n", contract("2026-01-01T00:30:00Z")],
+         ["contract[0].from: is 2026-01-01T00:30:00Z, which cuts a window of 1h of meter 'm'"]),
         # an override is in the currency of whatever plan it is for
         ([PRO, f"price = [{UNIT}]\n", contract(day(1), "", '"acme"', 'override = [{ price = { id = "p", '
           'model = "dynamic", meter = "m", currency = "EUR" } }]')], []),
