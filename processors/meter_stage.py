@@ -69,6 +69,7 @@ class MeterStage:
         self._owners: dict[int, Owner] = {}
         self._first_end: dict[int, int] = {}  # partition -> the end of its log when first reached
         self._since_checkpoint = self._letter_bytes = 0  # events; bytes of their letters
+        self._most_messages = self._processing.consume_messages_max
         now = self._clock.monotonic()
         self._checkpoint_at = self._mark_at = self._verify_at = now
         self._consumer = PartitionConsumer(
@@ -116,8 +117,8 @@ class MeterStage:
 
     def step(self, timeout_s: float) -> int:
         """Take messages, fold them, and checkpoint when it is time. The number of messages taken."""
-        taken = self._consumer.take(self._processing.consume_messages_max, timeout_s)
-        count = 0
+        taken = self._consumer.take(self._most_messages, timeout_s)
+        count, seen = 0, self._since_checkpoint
         for partition, messages in taken.items():
             owner = self._owners[partition]
             events, letters = owner.state.ledger.consumed, len(owner.letters)
@@ -125,6 +126,9 @@ class MeterStage:
             count += len(messages)
             self._since_checkpoint += max(owner.state.ledger.consumed - events, len(messages))
             self._letter_bytes += sum(len(letter.raw) for letter in owner.letters[letters:])
+        if count:  # as many events as that many single messages: what is in hand stays in the processor's cache
+            events = self._since_checkpoint - seen
+            self._most_messages = max(1, self._processing.consume_messages_max * count // events)
         for partition in self._consumer.at_end:
             if partition in self._owners:
                 self._owners[partition].at_end()
