@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from config.catalogue import BEGIN_MS, Catalogue
 from processors.merge import Merged, MeterDays, Prefix
 from processors.series import SeriesStates
@@ -108,22 +106,24 @@ class AccountUsage:
         held, by = self.merged.days[(account, meter)], self._aggregation[meter]
         if first < start:
             first = start
-        prefix, begin, version, running = held.prefix, since, 0, UsageState()
+        prefix, begin, version = held.prefix, since, 0
+        running: UsageState | None = None  # of one day that day's own, and a new one from then on: never altered here
         if prefix is not None and prefix.start == start and prefix.until <= first:
-            begin, version, running = prefix.until, prefix.version, replace(prefix.state)
+            begin, version, running = prefix.until, prefix.version, prefix.state
         days = held.between(begin, end)
         place = bisect_left(days, first)
         for day in days[:place]:
             version += held[day].versions
             if day >= start:
-                running.merge(held[day])
-        before = running.quantity(by) if running.versions else None
-        if place >= _DAYS_WORTH_A_PREFIX and running.members is None:  # sets would be held twice
-            held.prefix = Prefix(start, first, version, replace(running))
+                running = held[day] if running is None else running.merged(held[day])
+        before = None if running is None else running.quantity(by)
+        if running is not None and place >= _DAYS_WORTH_A_PREFIX and running.members is None:
+            held.prefix = Prefix(start, first, version, running)
         found = []
         for day in days[place:]:
-            version += held[day].versions
-            running.merge(held[day])
+            state = held[day]
+            version += state.versions
+            running = state if running is None else running.merged(state)
             found.append((day, running.quantity(by), version))
         return before, found
 
@@ -139,7 +139,7 @@ class AccountUsage:
         return quantities
 
 
-_DAYS_WORTH_A_PREFIX = 3
+_DAYS_WORTH_A_PREFIX = 3  # not where there are sets: they would be held twice
 _NOTHING, _NEVER = UsageState(), MeterDays("", "")
 
 

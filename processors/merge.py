@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import xxhash
@@ -18,9 +18,10 @@ from processors.sequences import splitmix
 from processors.series import SeriesStates
 from processors.states import DIGITS, UsageState
 from processors.vocabulary import Codes
-from processors.window_rows import MeterKey, heads, origin_of, parts_of, read, texts_of
+from processors.window_rows import TEXTS_BEGIN, MeterKey, cuts_of, heads, origin_of, read, texts_of
 from rating.periods import Period, month_of
 
+_Number = TypeVar("_Number", np.int64, np.uint64)
 _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)
 _LOW = 0xFFFFFFFF
@@ -69,12 +70,15 @@ class Prefix(NamedTuple):
     state: UsageState
 
 
-class _Held(NamedTuple):
-    """Where the rows of one account and meter version go."""
+class _Accounts(dict[bytes, int]):
+    """Where the rows of one meter version go, by account: which of `_places`. Shared by all partitions of events."""
 
-    meter: Meter
-    days: MeterDays
-    unit: int  # of the meter's numbers in those of a state
+    __slots__ = ("meter", "unit")
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self.meter = meter
+        self.unit = 10 ** (DIGITS - meter.precision)  # of the meter's numbers in those of a state
 
 
 class Merged:
@@ -108,12 +112,13 @@ class Merged:
     def _forget_texts(self) -> None:
         """The same texts come with row after row; what they say is remembered, of so many at a time."""
         self._codes = Codes()
-        self._digests = np.empty((0, 2), np.uint64)  # by code
-        self._place = np.empty(0, np.int64)  # by code: which of `_places`
-        self._places: list[_Held] = []
+        self._digests = np.empty((0, 2), np.uint64)  # by code, and room for more
+        self._place = np.empty(0, np.int64)  # by code, and room for more: which of `_places`
+        self._places: list[MeterDays] = []
+        self._of: list[_Accounts] = []  # by place
         self._each = bytearray()  # by place: rows are looked at one by one, as sums do not tell all that is asked
-        self._place_of: dict[tuple[bytes, bytes], int] = {}  # by origin and account
-        self._same: dict[tuple[str, MeterKey], int] = {}  # by account and meter version: all partitions of events
+        self._accounts: dict[bytes, _Accounts] = {}  # by origin
+        self._same: dict[MeterKey, _Accounts] = {}
 
     def _codes_of(self, texts: list[bytes]) -> NDArray[np.int64]:
         """int64[n]: a small integer for each text. UnknownMeterError."""
@@ -121,31 +126,43 @@ class Merged:
             self._forget_texts()
         known = len(self._codes)
         found = self._codes.codes(texts, len(texts))
-        fresh = self._codes.seen[known:]
-        if fresh:
-            digests, places = [], []
-            for text in fresh:
-                origin, series, account = parts_of(text)
-                digests.append(xxhash.xxh3_128_digest(origin + series))
-                place = self._place_of.get((origin, account))
-                places.append(self._new_place(origin, account) if place is None else place)
-            added = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
-            self._digests = np.concatenate([self._digests, added])
-            self._place = np.append(self._place, places)
+        if len(self._codes) > known:
+            self._read(self._codes.seen[known:], known)
         return found
 
-    def _new_place(self, origin: bytes, account: bytes) -> int:
-        (name, version, _, _), payer = origin_of(origin), account.decode()
+    def _read(self, texts: list[bytes], known: int) -> None:
+        """What some texts that were never seen say, for the codes from `known` on. UnknownMeterError."""
+        digests, places = [], []
+        for text, series, account in zip(texts, *cuts_of(texts), strict=True):
+            digests.append(xxhash.xxh3_128_digest(text[TEXTS_BEGIN:account]))  # origin and series
+            origin, payer = text[TEXTS_BEGIN:series], text[account:]
+            accounts = self._accounts.get(origin)
+            if accounts is None:
+                accounts = self._accounts[origin] = self._accounts_of(origin)
+            place = accounts.get(payer)
+            places.append(self._new_place(accounts, payer) if place is None else place)
+        self._digests, self._place = _room(self._digests, len(self._codes)), _room(self._place, len(self._codes))
+        added = slice(known, len(self._codes))
+        self._digests[added] = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+        self._place[added] = places
+
+    def _accounts_of(self, origin: bytes) -> _Accounts:
+        name, version, _, _ = origin_of(origin)
         meter = self._meters.get((name, version))
         if meter is None:
             raise UnknownMeterError(f"meter {name} version {version} is of a newer catalogue than ours")
-        place = self._same.setdefault((payer, (name, version)), len(self._places))
-        if place == len(self._places):
-            days = self.days.setdefault((payer, meter.id), MeterDays(payer, meter.id))
-            closer = self.series is not None and self.series.takes(payer, meter.id)
-            self._places.append(_Held(meter, days, 10 ** (DIGITS - meter.precision)))
-            self._each.append(closer or meter.aggregation not in _SUMMED)
-        self._place_of[(origin, account)] = place
+        return self._same.setdefault((name, version), _Accounts(meter))
+
+    def _new_place(self, accounts: _Accounts, account: bytes) -> int:
+        payer, meter = account.decode(), accounts.meter
+        place = accounts[account] = len(self._places)
+        days = self.days.get((payer, meter.id))
+        if days is None:
+            days = self.days[(payer, meter.id)] = MeterDays(payer, meter.id)
+        closer = self.series is not None and self.series.takes(payer, meter.id)
+        self._places.append(days)
+        self._of.append(accounts)
+        self._each.append(closer or meter.aggregation not in _SUMMED)
         return place
 
     def add(self, values: Sequence[bytes]) -> None:
@@ -155,10 +172,7 @@ class Merged:
         numbers = heads(values)
         codes = self._codes_of(texts_of(values, numbers))
         at, new = self._known.place(_identity(self._digests[codes], numbers))
-        if self._known.count > len(self._kept):
-            grown = np.zeros((max(self._known.count, len(self._kept) * 3 // 2), 4), np.int64)
-            grown[: len(self._kept)] = self._kept
-            self._kept = grown
+        self._kept = _room(self._kept, self._known.count)
         self._kept[at[new], 0] = -1
         found = np.stack([numbers[name] for name in ("offset", "events", "sum_hi", "sum_lo")], axis=1)
         chosen = _newest(at, found[:, 0])
@@ -168,10 +182,10 @@ class Merged:
         place, day = self._place[codes[chosen]], numbers["window_start_ms"][chosen] // _DAY_MS
         self._move(place, day, moved)
         for one in np.flatnonzero(np.frombuffer(bytes(self._each), np.bool_)[place]).tolist():
-            held, row = self._places[place[one]], read(values[chosen[one]])
-            held.days[_day(int(day[one]))].extend(row, held.meter)
+            meter, row = self._of[place[one]].meter, read(values[chosen[one]])
+            self._places[place[one]][_day(int(day[one]))].extend(row, meter)
             if self.series is not None:
-                self.series.add(row, held.meter, *moved[one].tolist())
+                self.series.add(row, meter, *moved[one].tolist())
 
     def _move(self, place: NDArray[np.int64], day: NDArray[np.int64], moved: NDArray[np.int64]) -> None:
         """Rows that are newer than what was held, by what they differ: once for each account, meter and day."""
@@ -181,15 +195,29 @@ class Merged:
         versions, events, high, low = moved.T
         limbs = np.stack([versions, events, high >> 32, high & _LOW, low], axis=1)  # no sum of a batch wraps
         sums = np.add.reduceat(limbs, starts, axis=0).tolist() if len(starts) else []
-        for held, number, (by, more, top, middle, bottom) in zip(
-            map(self._places.__getitem__, place[starts].tolist()), day[starts].tolist(), sums, strict=True
+        at = place[starts].tolist()
+        for days, accounts, number, (by, more, top, middle, bottom) in zip(
+            map(self._places.__getitem__, at),
+            map(self._of.__getitem__, at),
+            day[starts].tolist(),
+            sums,
+            strict=True,
         ):
-            if not held.days.changed:
-                self._changed.append(held.days)
-            state = held.days.at(_day(number))
+            if not days.changed:
+                self._changed.append(days)
+            state = days.at(_day(number))
             state.versions += by
             state.events += more
-            state.sum += ((top << 64) + (middle << 32) + bottom) * held.unit
+            state.sum += ((top << 64) + (middle << 32) + bottom) * accounts.unit
+
+
+def _room(rows: NDArray[_Number], count: int) -> NDArray[_Number]:
+    """The rows, with room for so many: half as many more at a time, so that each is copied a few times at most."""
+    if count <= len(rows):
+        return rows
+    grown = np.zeros((max(count, len(rows) * 3 // 2), *rows.shape[1:]), rows.dtype)
+    grown[: len(rows)] = rows
+    return grown
 
 
 def _identity(about: NDArray[np.uint64], numbers: NDArray[Any]) -> NDArray[np.uint64]:

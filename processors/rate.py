@@ -152,19 +152,23 @@ class Rater:
             self._pieces[place] = [Piece(one, period, self._looks_closer) for one in segments]
         return self._pieces[place]
 
-    def _segment(self, account: str, period: Period, piece: Piece, due: dict[str, date]) -> Iterator[RatedRow]:
+    def _segment(self, account: str, period: Period, piece: Piece, due: dict[str, date]) -> list[RatedRow]:
         """The days of a segment from the first change on; those before it keep their amounts."""
+        rows: list[RatedRow] = []
         for meter, first in due.items():
             for one in piece.plain(meter):
-                yield from self._days(account, period, piece.segment, one, first)
+                self._days(rows, account, period.start, piece.segment, one, first)
         for one in piece.closer:
             changed = [due[meter] for meter in one.meters if meter in due]
             if changed:
-                yield from self._closer(account, period, piece.segment, one, min(changed))
+                rows += self._closer(account, period, piece.segment, one, min(changed))
+        return rows
 
-    def _days(self, account: str, period: Period, segment: Segment, one: Priced, first: date) -> Iterator[RatedRow]:
+    def _days(
+        self, rows: list[RatedRow], account: str, month: date, segment: Segment, one: Priced, first: date
+    ) -> None:
         """Of a price that its meter's total is enough for, or of usage without one: each day is a difference."""
-        line, price, place = one.line, one.price, (period.start, segment.start)
+        line, price, place = one.line, one.price, (month, segment.start)
         before, days = self.usage.by_day(account, line.meter, *place, segment.end, first)
         total, owed, amount = _ZERO if before is None else shown(before), None, None
         if price is not None:
@@ -177,7 +181,7 @@ class Rater:
                 owed_was, owed = owed, price_amount(price, quantity)
                 amount = EXACT.subtract(owed, owed_was)
             added = EXACT.subtract(total, total_was)
-            yield RatedRow(*about, day, False, "", added, total, amount, owed, one.reason, generation, version)
+            rows.append(RatedRow(*about, day, False, "", added, total, amount, owed, one.reason, generation, version))
 
     def _closer(self, account: str, period: Period, segment: Segment, one: Priced, first: date) -> Iterator[RatedRow]:
         assert one.price is not None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
+from datetime import date
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import TypeVar
 
@@ -27,12 +28,13 @@ from processors.services import Services
 from sinks.topics import DurableProducer
 
 T = TypeVar("T")
-_Place = tuple[object, ...]  # what a message of `usage.rated` is about
 _SWEEP_STALLS = 10  # a stale worker's rows of an older catalogue may come at any time; looked for this often, in stalls
 _NEVER = 2**63  # beyond any offset
 _ENCODE = msgspec.json.Encoder().encode
-# The period, too: two of a contract may begin a segment on one day.
+# What a message of `usage.rated` is about. The period, too: two of a contract may begin a segment on one day.
 _PLACE = attrgetter("account", "period_start", "segment_start", "price", "meter", "part")
+# A date takes as long to write as all the rest of a key, and there are a few to a month. Days of eleven years.
+_written = lru_cache(maxsize=4096)(date.isoformat)
 
 
 class RateStage:
@@ -148,12 +150,12 @@ class RateStage:
 
         self._sent = self._inserting.submit(send)
 
-    def _tell(self, messages: dict[_Place, RatedRow], partition: int) -> None:
+    def _tell(self, messages: dict[str, RatedRow], partition: int) -> None:
         """To the partition of their accounts, which is the one that the usage came from. Each key has the owner's
         token: compaction must not let a stale owner's record win."""
+        topic, token, send = self._settings.kafka.rated_topic, self._token, self._producer.send
         for place, row in messages.items():
-            key = "\x1f".join((*map(str, place), self._token)).encode()
-            self._producer.send(self._settings.kafka.rated_topic, _ENCODE(row), key, partition)
+            send(topic, _ENCODE(row), f"{place}\x1f{token}".encode(), partition)
 
     def _superseded(self, partition: int, rated: list[RatedRow]) -> list[RatedRow]:
         """Zero rows for what older catalogues rated of our accounts, and we do not: what we sent before is inserted."""
@@ -225,20 +227,28 @@ class RateStage:
         self._sink.close()
 
 
-def _totals(rows: list[RatedRow]) -> dict[_Place, RatedRow]:
+def _place(row: RatedRow) -> str:
+    """_PLACE as the key of a message begins with it."""
+    period, segment = _written(row.period_start), _written(row.segment_start)
+    return f"{row.account}\x1f{period}\x1f{segment}\x1f{row.price}\x1f{row.meter}\x1f{row.part}"
+
+
+def _totals(rows: list[RatedRow]) -> dict[str, RatedRow]:
     """Of each place the last row, whose totals cover the segment so far."""
-    return dict(zip(map(_PLACE, rows), rows, strict=True))
+    return dict(zip(map(_place, rows), rows, strict=True))
 
 
-def _taken_back(back: list[RatedRow], rows: list[RatedRow]) -> dict[_Place, RatedRow]:
+def _taken_back(back: list[RatedRow], rows: list[RatedRow]) -> dict[str, RatedRow]:
     """Zero, where nothing takes the place of what is gone.
 
     Below every other row of its generation, and under a key of its own: compaction must not let it displace them. The
     same whichever of its days was found, as the version is.
     """
+    if not back:
+        return {}
     produced = _totals(rows)
     return {
-        (*place, "back"): replace(row, version=TAKEN_BACK, day=row.segment_start, opening=False, currency="")
+        f"{place}\x1fback": replace(row, version=TAKEN_BACK, day=row.segment_start, opening=False, currency="")
         for place, row in _totals(back).items()
         if place not in produced
     }

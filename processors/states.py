@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
+from msgspec.structs import replace
 
 from config.catalogue import Meter
 from processors.window_rows import WindowRow
@@ -52,6 +53,12 @@ class UsageState(msgspec.Struct, gc=False):
                 self.members = self.members or set()
                 self.members.update(row.members[i : i + 16] for i in range(0, len(row.members), 16))
 
+    def merged(self, other: UsageState) -> UsageState:
+        """The state of both; neither changes."""
+        state = replace(self)
+        state.merge(other)
+        return state
+
     def merge(self, other: UsageState) -> None:
         """Take in the state of other days."""
         self.versions += other.versions
@@ -70,7 +77,7 @@ class UsageState(msgspec.Struct, gc=False):
         """What the state comes to, in the meter's unit; zero for a state of no events."""
         match aggregation:
             case "sum":
-                return EXACT.scaleb(Decimal(self.sum), -DIGITS)
+                return _unscaled(self.sum)
             case "count":
                 return Decimal(self.events)
             case "unique":
@@ -78,7 +85,7 @@ class UsageState(msgspec.Struct, gc=False):
             case "avg":
                 return Fraction(self.sum, max(self.events, 1) * 10**DIGITS)
         held = {"min": self.lowest, "max": self.highest, "latest": self.latest[3] if self.latest else None}[aggregation]
-        return EXACT.scaleb(Decimal(held or 0), -DIGITS)
+        return _unscaled(held or 0)
 
     def state(self, aggregation: str) -> State:
         """The same as a price takes it."""
@@ -101,5 +108,10 @@ class UsageState(msgspec.Struct, gc=False):
         raise ValueError(f"{aggregation} has no state of its own")
 
 
+# A product takes the integer as it is, and has the digits and exponent that `scaleb` of a Decimal made of it has: half
+# the time.
+_UNIT = Decimal(1).scaleb(-DIGITS)
+
+
 def _unscaled(value: int) -> Decimal:
-    return EXACT.scaleb(Decimal(value), -DIGITS)
+    return EXACT.multiply(value, _UNIT)

@@ -35,7 +35,8 @@ _NAMES: Final = (NUMBERS.names or ())[1:-3]
 _HEAD: Final = NUMBERS.itemsize
 _KEY: Final = slice(4, 24)  # of the bytes of NUMBERS: chunk, window, admission
 _LENGTHS: Final = struct.Struct("<III")
-_TEXTS: Final = _HEAD - _LENGTHS.size
+TEXTS_BEGIN: Final = _LENGTHS.size  # of `texts_of`: their lengths come first
+_TEXTS: Final = _HEAD - TEXTS_BEGIN
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _ORIGIN: Final = msgspec.msgpack.Decoder(Origin)
 _SERIES: Final = msgspec.msgpack.Decoder(Series)
@@ -198,6 +199,13 @@ def parts_of(texts: bytes) -> tuple[bytes, bytes, bytes]:
     origin, series, _ = _LENGTHS.unpack_from(texts)
     at = _LENGTHS.size + origin
     return texts[_LENGTHS.size : at], texts[at : at + series], texts[at + series :]
+
+
+def cuts_of(texts: Sequence[bytes]) -> tuple[list[int], list[int]]:
+    """Where in each of some texts the series and where the account begins. The origin begins at TEXTS_BEGIN."""
+    lengths = np.frombuffer(b"".join([text[:TEXTS_BEGIN] for text in texts]), "<u4").reshape(-1, 3)
+    series = lengths[:, 0].astype(np.int64) + TEXTS_BEGIN
+    return series.tolist(), (series + lengths[:, 1]).tolist()
 
 
 def origin_of(written: bytes) -> Origin:

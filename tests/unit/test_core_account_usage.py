@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from copy import deepcopy
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import pytest
@@ -168,6 +170,20 @@ def test_the_quantity_of_each_day_from_the_first_change_on_and_what_was_before(a
         assert by_day(usage, 3, 6, 1) == (None, [(3, 100, 5), (5, 1100, 9)]), "a segment begins where it begins"
         assert by_day(usage, 3, 10, 9) == (11100, [(9, 111100, 20)])
         assert by_day(usage, 20, 30, 25) == (None, [])
+
+
+def test_asking_changes_nothing_of_what_is_held() -> None:
+    """Sums begin with the state of a day as it is held, without a copy."""
+    for meter, members in (("sums", b""), ("users", b"u" * 16)):
+        usage = told(1, 2, 3, 4)
+        for number in range(1, 5) if members else ():
+            usage.tell(meter, number, members=bytes([number]) * 16)
+        held = usage.merged.days[("acme", meter)]
+        was = {at: deepcopy(state) for at, state in held.items()}
+        for start, first in product(range(6), range(6)):
+            answer = by_day(usage, start, 30, first, meter)
+            assert by_day(usage, start, 30, first, meter) == answer
+            assert held == was
 
 
 def test_what_was_added_up_once_is_kept_where_that_is_worth_it() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
 from processors.rate import TAKEN_BACK, taken_back
-from processors.rate_stage import _taken_back, _totals
+from processors.rate_stage import _taken_back, _totals, _written
 from sinks.superseded import RatedKey
 
 OCTOBER, LAST = date(2026, 10, 1), date(2026, 10, 31)
@@ -39,3 +39,19 @@ def test_what_is_gone_says_the_same_whichever_of_its_days_was_found() -> None:
 def test_what_is_priced_anew_is_not_taken_back() -> None:
     gone = taken_back(OLD, 2)
     assert _taken_back([gone], [msgspec.structs.replace(gone, day=OCTOBER)]) == {}
+
+
+def test_a_key_begins_with_what_its_message_is_about() -> None:
+    """Records of one key displace each other, so it says the same for ever."""
+    row = taken_back(msgspec.structs.replace(OLD, part='{"zone":"eu"}'), 2)
+    about = 'acme\x1f2026-10-01\x1f2026-10-31\x1fr\x1frequests\x1f{"zone":"eu"}'
+    assert list(_totals([row])) == [about]
+    assert list(_taken_back([row], [])) == [f"{about}\x1fback"]
+
+
+def test_days_are_written_the_same_when_they_are_more_than_are_remembered() -> None:
+    most = _written.cache_info().maxsize
+    assert most is not None
+    days = [OCTOBER + timedelta(days=n) for n in range(most + 10)]
+    assert [_written(day) for day in days * 2] == [str(day) for day in days * 2]
+    assert _written.cache_info().currsize == most

@@ -115,3 +115,20 @@ def test_a_gauge_has_no_state_of_its_own() -> None:
         UsageState().state("gauge")
     with pytest.raises(KeyError):
         UsageState().quantity("gauge")
+
+
+def test_the_state_of_two_is_a_new_one() -> None:
+    one, other = extended("unique", row(members=A + B)), extended("unique", row(members=B + C))
+    one.sum, other.sum = 5, 7
+    both = one.merged(other)
+    assert (both.sum, both.members) == (12, {A, B, C})
+    assert (one.sum, one.members, other.sum, other.members) == (5, {A, B}, 7, {B, C})
+
+
+@pytest.mark.parametrize("value", [0, 7, -7, 10**12, -(10**40), 10**60 - 1])
+def test_a_quantity_has_twelve_decimals_whatever_it_is(value: int) -> None:
+    """Rows are written as it stands, zeros and all."""
+    digits = tuple(map(int, str(abs(value))))
+    for quantity in (UsageState(events=1, sum=value).quantity("sum"), UsageState(highest=value).quantity("max")):
+        assert isinstance(quantity, Decimal)
+        assert quantity.as_tuple() == (int(value < 0), digits, -12)
