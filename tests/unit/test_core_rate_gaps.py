@@ -48,6 +48,7 @@ def test_a_gap_ends_where_the_next_contract_begins_and_another_begins_where_it_e
     evening = Contract("acme", "pro", datetime(2026, 11, 20, 18, tzinfo=UTC))
     totals = [used("bytes", LAST, hour, 10**n) for n, hour in enumerate((5, 6, 17, 18, 24))]
     assert [row.quantity for _, row in gap_rows(LAST, [evening, NOON], totals, "why")] == [Decimal(110)]
+    assert [row.quantity for _, row in gap_rows(LAST, [NOON], totals, "why")] == [Decimal(1110)], "not of the next day"
 
 
 def rater(*contracts: Contract, default: str | None = None) -> Rater:
