@@ -22,7 +22,7 @@ ZERO = Decimal(0)
 NOVEMBER = Period(date(2026, 11, 1), date(2026, 12, 1))
 FIRST, SECOND, THIRD = (date(2026, 11, day) for day in (3, 5, 6))
 LEAST = {"id": "p", "model": "per_unit", "meter": "m", "unit_amount": "2", "minimum_amount": "3"}
-MATRIX = {
+MATRIX: dict[str, Any] = {
     "id": "p", "model": "matrix", "meter": "m", "dimensions": ["zone"],
     "cell": [
         {"when": {"zone": ["x"]}, "price": {"model": "per_unit", "unit_amount": "2"}},
@@ -142,10 +142,13 @@ def test_what_has_no_price_in_two_pieces_that_begin_on_one_day_is_counted_in_bot
 
 
 def test_what_two_prices_refuse_is_counted_once() -> None:
-    matrices = read_price(MATRIX), read_price({**MATRIX, "id": "q"})
-    found = [row for line, row in rows_of(agreed(*matrices), used(FIRST, 3, "z")) if not line.price]
+    matrices = read_price(MATRIX), read_price({**MATRIX, "id": "q", "cell": MATRIX["cell"][:1]})
+    found = [
+        row for line, row in rows_of(agreed(*matrices), used(FIRST, 3, "a"), used(FIRST, 5, "y")) if not line.price
+    ]
     assert [(row.part, row.quantity, row.reason) for row in found] == [
-        ('{"zone":"z"}', 3, "no matrix row for zone 'z'")
+        ('{"zone":"a"}', 3, "no matrix row for zone 'a'"),
+        ('{"zone":"y"}', 5, "no matrix row for zone 'y'"),
     ]
 
 

@@ -52,7 +52,7 @@ def test_a_gap_ends_where_the_next_contract_begins_and_another_begins_where_it_e
 
 
 def rater(*contracts: Contract, default: str | None = None) -> Rater:
-    plan = Plan("pro", 4, "USD", price=(PerUnit("p", "bytes", Decimal(2)),))
+    plan = Plan("pro", 4, "USD", price=(PerUnit("p", "bytes", "2"),))
     events, meters = (EventType("t", 0),), (Meter("bytes", 1, "t", "sum", "v", window="1h"),)
     catalogue = Catalogue(7, default, events=events, meters=meters, plans=(plan,), contracts=contracts)
     return Rater(catalogue, lambda account: True)
@@ -62,8 +62,26 @@ def tell(to: Rater, *used: tuple[date, int, int]) -> list[RatedRow]:
     """Of (day, hour, value), each the state of its window at the offset of its place; the rows for usage unpriced."""
     rows = [
         WindowRow(
-            *("bytes", 1, "s", [], "acme", day_ms(day) + hour * HOUR_MS, "T", 0),
-            *(0, offset, 1, 0, value, 0, 0, 0, 0, b""),
+            *(
+                "bytes",
+                1,
+                "s",
+                [],
+                "acme",
+                day_ms(day) + hour * HOUR_MS,
+                "T",
+                0,
+                0,
+                offset,
+                1,
+                0,
+                value,
+                0,
+                0,
+                0,
+                0,
+                b"",
+            )
         )
         for offset, (day, hour, value) in enumerate(used)
     ]

@@ -90,6 +90,11 @@ def test_only_what_is_before_an_offset_is_told_and_nothing_is_read_twice_behind_
     topic = Topic(log)
     assert [one.admission for one in told(again(topic, 7))] == [4]
     assert topic.read == [0, 4, 7, 0, 4, 7]
+    topic = Topic(log)
+    with mock.patch("processors.returned_again._BATCH", 2):
+        found = [[one.admission for one in outcomes] for outcomes in again(topic, 20)]
+    assert found == [[4], [7]]
+    assert topic.read == [*(line.offset for line in log), 0, 4, 7, 8]
     assert [one.admission for one in told(again(Topic(log), 8))] == [4, 7]
 
 
