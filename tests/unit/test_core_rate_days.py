@@ -78,7 +78,7 @@ def test_the_cells_of_a_matrix_are_one_part_and_what_none_takes_is_another() -> 
 def agreed(*prices: Price, **about: Any) -> tuple[Contract, Tariff]:
     """A contract with plan `a`, and these changes to `b` and `c`, which have the price `p` alone."""
     made = Contract("acme", "a", datetime(2026, 11, 1, tzinfo=UTC), **about)
-    plans = [Plan("a", 4, "USD", price=prices), *(Plan(id, 1, "USD", price=prices[:1]) for id in "bc")]
+    plans = (Plan("a", 4, "USD", price=prices), *(Plan(id, 1, "USD", price=prices[:1]) for id in "bc"))
     return made, Tariff(None, plans, (made,))
 
 
@@ -147,8 +147,8 @@ def test_what_two_prices_refuse_is_counted_once() -> None:
         row for line, row in rows_of(agreed(*matrices), used(FIRST, 3, "a"), used(FIRST, 5, "y")) if not line.price
     ]
     assert [(row.part, row.quantity, row.reason) for row in found] == [
-        ('{"zone":"a"}', 3, "no matrix row for zone 'a'"),
-        ('{"zone":"y"}', 5, "no matrix row for zone 'y'"),
+        ('{"zone":"a"}', Decimal(3), "no matrix row for zone 'a'"),
+        ('{"zone":"y"}', Decimal(5), "no matrix row for zone 'y'"),
     ]
 
 

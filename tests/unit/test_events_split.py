@@ -103,9 +103,9 @@ def test_an_event_that_nests_too_deep_harms_no_other_that_can_be_read() -> None:
 
 
 def test_why_a_message_cannot_be_split_is_what_its_first_fault_is() -> None:
-    with pytest.raises(SplitError, match="^nesting: "):
+    with pytest.raises(SplitError, match=r"^nesting: "):
         split(b"[" + DEEP + b",tru]", "JSON")
-    with pytest.raises(SplitError, match="^json: "):
+    with pytest.raises(SplitError, match=r"^json: "):
         split(b"[1,", "JSON")
-    with pytest.raises(SplitError, match="^messagepack: "):
+    with pytest.raises(SplitError, match=r"^messagepack: "):
         split(b"\x92\x01", "MessagePack")
