@@ -87,6 +87,7 @@ def test_letters_keep_their_bytes_and_say_what_they_can() -> None:
     assert columns.raw == raws
     assert list(zip(columns.type, columns.subject, strict=True)) == [("a", "z"), *[("", "")] * 4]
     assert (columns.topic[0], columns.partition[0], columns.offset[0], columns.index) == ("T", 3, 9, [0, 1, 2, 3, 4])
+    assert (list(columns.reason), list(columns.record_timestamp_ms)) == (["why"] * 5, [5] * 5)
 
 
 def test_sets_are_columns_only_where_a_row_has_any() -> None:
