@@ -158,7 +158,18 @@ class Messages:
             return [self._refuse(row, reason, value)]
         if events and not any(may_nest(part, form) for part in parts):
             return events
-        return [self._event(place, part, form, row + index) for index, part in enumerate(parts)]
+        return self._events(place, parts, form, row)
+
+    def _events(self, place: int, parts: list[bytes], form: Form, row: int) -> list[Any]:
+        """The structs of a batch that msgspec refused as a whole: most of its events are as good as any."""
+        events: list[Any] = []
+        left = iter([b"" if may_nest(part, form) else part for part in parts])  # it refuses what is empty
+        while True:
+            try:
+                events.extend(map(self._hot.one[form], left))
+                return events
+            except DECODE_ERRORS:  # `extend` has kept the events before this one
+                events.append(self._event(place, parts[len(events)], form, row + len(events)))
 
     def _event(self, place: int, event: bytes, form: Form, row: int) -> Any:
         """The struct of one event: of the hot path, or a blank one while `judged` or `refused` says what it is."""

@@ -46,6 +46,7 @@ class Decoder:
         self._arrow = ArrowDecoder(self._shapes, self._careful, limits, skew_ms)
         self._split_of: tuple[bytes, list[bytes]] = (b"", [])
         self.vocabulary = Vocabulary()
+        self.series_open = 0  # of the state it decodes for: a vocabulary without their texts would be learnt for ever
         self.compiled = built() if kernel else None
         self._kernel = None
         if self.compiled is not None:
@@ -54,7 +55,7 @@ class Decoder:
     def decode(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
         """`values`: message values; `timestamps_ms` int64[len(values)]: their records' timestamps. Never raises for
         what a message holds."""
-        if len(self.vocabulary) > self._limits.vocabulary_texts_max:
+        if len(self.vocabulary) > self._limits.vocabulary_texts_max + self.series_open:
             self.vocabulary = Vocabulary()
         columnar = columnar_of(values)
         if not columnar:

@@ -132,6 +132,7 @@ class PartitionState:
         """Fold a batch in and return its letters. Events before `since_ms` are left out: only a restore says so."""
         stamps = np.clip(batch.timestamp_ms, 0, END_US // 1000)  # a record may carry any 64 bits
         batch = Batch(batch.values, batch.offset, stamps)
+        self.decoder.series_open = self._series_open()
         decoded = self.decoder.decode(batch.values, stamps)
         if any(refusal.raw.startswith(b"\0") for refusal in decoded.refusals):
             records = admission.records_of(batch.values, decoded, self.limits)
@@ -219,9 +220,14 @@ class PartitionState:
     def _named(self, vocabulary: Vocabulary, dimensions: int) -> Combinations:
         """The codes of series, begun anew with the vocabulary, and when they are too many."""
         named = self._combinations.get(dimensions)
-        if named is None or named.vocabulary is not vocabulary or len(named) > self.limits.vocabulary_texts_max:
+        most = self.limits.vocabulary_texts_max + self._series_open()
+        if named is None or named.vocabulary is not vocabulary or len(named) > most:
             named = self._combinations[dimensions] = Combinations(vocabulary, dimensions, self.decoder.compiled)
         return named
+
+    def _series_open(self) -> int:
+        """How many series have a partial, those of each meter version apart."""
+        return sum(len(table.series) for table in self.tables.values())
 
     @staticmethod
     def _only(take: Take, wanted: NDArray[np.bool_]) -> Take:

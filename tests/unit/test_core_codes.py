@@ -72,3 +72,12 @@ def test_i7_a_decoder_begins_a_new_vocabulary_when_it_has_grown_past_its_limit()
     again = decode(to_json(event(subject="b")), to_json(event(subject="c")), decoder=decoder).vocabulary
     assert again is first
     assert decode(to_json(event(subject="d")), decoder=decoder).vocabulary is not first
+
+
+def test_a_vocabulary_may_have_as_many_texts_more_as_there_are_series() -> None:
+    decoder = Decoder(CATALOGUE, Limits(vocabulary_texts_max=3), SKEW_MS)
+    decoder.series_open = 2
+    first = decode(*(to_json(event(subject=name)) for name in "abc"), decoder=decoder).vocabulary
+    assert len(first) == 5
+    assert decode(to_json(event(subject="d")), decoder=decoder).vocabulary is first
+    assert decode(to_json(event(subject="e")), decoder=decoder).vocabulary is not first

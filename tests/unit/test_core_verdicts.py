@@ -154,14 +154,24 @@ def test_an_event_without_a_member_is_skipped_by_the_meter_that_counts_members_a
 
 
 def test_i7_codes_of_a_vocabulary_that_was_left_are_not_taken_for_those_of_the_next() -> None:
-    """It is left when it has more texts than allowed, while there are fewer series than that."""
-    state = empty(vocabulary_texts_max=4)
-    pairs = [("a", "x"), ("b", "y"), ("c", "z"), ("d", "w")]
+    """It is left when it has more texts than allowed, which late events bring without a series."""
+    state, pairs, seen = empty(vocabulary_texts_max=4), [("a", "x"), ("b", "y"), ("c", "z"), ("d", "w")], []
     for offset, (subject, text) in enumerate(pairs * 2):
-        state.fold(at(2 * offset, event(f"{offset}", subject=subject, data={"d": text})))
-        state.fold(at(2 * offset + 1, event(f"{offset}+", subject=subject + "'", data={"d": text + "'"})))
-    plain = [pair for one in pairs for pair in (one, (one[0] + "'", one[1] + "'"))]
-    assert events_of(state, "c", 1) == [(pair, 2) for pair in plain]
+        late = [event("", subject=f"{offset}/{n}", minute=-61) for n in range(20)]
+        state.fold(at(21 * offset, *late, event(f"{offset}", subject=subject, data={"d": text})))
+        seen.append(state.decoder.vocabulary)
+    assert len(set(map(id, seen))) == len(seen)
+    assert events_of(state, "c", 1) == [(pair, 2) for pair in pairs]
+
+
+def test_a_vocabulary_stays_while_its_texts_have_a_partial_or_they_would_be_learnt_with_every_batch() -> None:
+    state = empty(vocabulary_texts_max=4)
+    for offset in range(9):  # a subject and a value each, and a series in two tables
+        state.fold(at(offset, event(f"{offset}", subject=f"z{offset}", data={"d": f"x{offset}"})))
+    first = state.decoder.vocabulary
+    assert (len(first.seen), state.decoder.series_open) == (20, 16)
+    state.fold(at(9, event("9", subject="z0", data={"d": "x0"})))
+    assert state.decoder.vocabulary is first
 
 
 # -- clocks
