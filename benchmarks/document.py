@@ -41,6 +41,6 @@ class Document(msgspec.Struct):
     keys: list[Point] = []
     sweeps: Sweeps | None = None
     memory: Memory | None = None
-    steps: Steps | None = None
+    steps: list[Steps] = []  # of each form, without the kernel and with it
     sequences: Dedupe | None = None
     peers: Peers | None = None  # of the last run beside others

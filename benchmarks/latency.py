@@ -24,7 +24,7 @@ SHARES = (0.1, 0.5, 0.9)  # of the ceiling
 _PROBES_S = 50.0  # probes a second
 _SETTLED_S = 2.0  # the load has begun by then; probes sent before it don't count
 _PATIENCE_S = 20.0  # after the last probe was sent
-_POLL_S = 0.05  # at the most so often: each question costs ClickHouse some milliseconds of CPU
+_POLL_S = 0.1  # at the most so often: each question costs ClickHouse some milliseconds of CPU
 _GETTING_READY_S = 5.0  # for processes to start, and to make events: at least; 3 us an event on top
 _MADE_S = 5e-6
 _EMITTERS_EVENTS_S = 60_000  # that one process is asked for; it could do three times as many
@@ -74,7 +74,7 @@ class Seen:
         return bool(self._waiting)
 
     def until(self, end_s: Callable[[], float]) -> None:
-        """Look until all are seen or the time has come; in between no more often than every 50 ms."""
+        """Look until all are seen or the time has come; in between no more often than every 100 ms."""
         while self.look() and time.monotonic() < end_s():
             time.sleep(max(0.0, self.answers_s[-1] + _POLL_S - time.monotonic()))
 

@@ -1,6 +1,7 @@
 """Goes through the parts of the benchmark, the ones that matter most first, for as long as the budget lasts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Literal, Self
 
@@ -86,6 +87,8 @@ def measure(
                 )
                 document.latency.extend(rates)
     _state(document, sizes, directory, budget, say)
+    if "steps" in parts:
+        document.steps.extend(_steps(asked.forms, sizes.steps, budget, say, kernel=kernel))
     if "sweeps" in parts:
         with _ground(document, directory / "sweeps") as ground:
             document.sweeps = sweeps.Sweeps(sizes.sweep_events, [], [], [], [])
@@ -102,16 +105,24 @@ def _ground(document: Document, directory: Path) -> Ground:
 
 
 def _state(document: Document, sizes: Sizes, directory: Path, budget: Budget, say: Callable[[str], None]) -> None:
-    """What needs no broker: what has a goal, and the steps."""
+    """What needs no broker and has a goal."""
     parts = {*document.asked.parts}
     if "state" in parts and budget.affords("state", 10 + sizes.identities * 10e-6):
         document.open_state = open_state.measure(directory / "state", sizes.identities, sizes.partials, say)
     if "history" in parts:
         document.history = history.histories(sizes.ids, budget, say)
         document.keys = history.keys(sizes.keys, budget, say)
-    if "steps" in parts and budget.affords("steps", 5 + sizes.steps * 30e-6):
-        say(f"steps of {sizes.steps:,} events")
-        document.steps = fresh(steps.measure, sizes.steps)
+
+
+def _steps(
+    forms: Sequence[str], events: int, budget: Budget, say: Callable[[str], None], *, kernel: bool
+) -> Iterator[steps.Steps]:
+    """Of each form, without the kernel and then with it."""
+    for form, compiled in product(forms, (False, True) if kernel else (False,)):
+        name = f"steps, {form}, kernel" if compiled else f"steps, {form}"
+        if budget.affords(name, 5 + events * 30e-6):
+            say(name)
+            yield fresh(steps.measure, events, form, kernel=compiled)
 
 
 def _details(document: Document, sizes: Sizes, directory: Path, budget: Budget, say: Callable[[str], None]) -> None:

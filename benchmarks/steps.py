@@ -1,23 +1,27 @@
 """What each step of the two stages costs, alone in one process, without any service."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 from numpy.typing import NDArray
 
-from benchmarks.load import SEED, configuration
+from benchmarks.load import FORMS, SEED, configuration
 from config.loader import Config
+from edge.emitter import MESSAGE_BYTES_MAX
+from edge.forms import form_of
 from edge.generate import Shape, Traffic
 from edge.lines import subject_of
 from edge.murmur2 import partition_of
 from processors.checkpoint import Recorder
 from processors.columns import rated_columns, usage_columns
+from processors.consume import batch_of
 from processors.events import Decoded, Decoder
-from processors.meter import Batch, PartitionState
+from processors.meter import PartitionState
 from processors.outputs import changed_rows
 from processors.rate import Rater
 from processors.window_rows import WindowRows
@@ -26,10 +30,10 @@ from processors.worker import few_collections
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_BATCH = 5000  # messages of one partition: what a worker with four of them takes at once
-_CHECKPOINT_BATCHES = 2  # 40,000 messages of all four: near `checkpoint_events`
+_BATCH = 5000  # events of one partition: what a worker with four of them takes at once
+_CHECKPOINT_BATCHES = 2  # 40,000 events of all four: near `checkpoint_events`
 _RATE_CHECKPOINTS = 2  # one second's worth at 80,000 events a second
-_FOLD, _DECODE = "fold", "decode"
+_TAKE, _FOLD, _DECODE = "messages to a batch", "fold", "decode"
 
 
 class Step(msgspec.Struct):
@@ -43,6 +47,10 @@ class Step(msgspec.Struct):
 
 
 class Steps(msgspec.Struct):
+    """Of one form of events, with the compiled kernel or without."""
+
+    form: str
+    kernel: bool
     events: int
     rows: int  # changed partials sent to stage 2
     rated: int  # rated rows
@@ -70,45 +78,44 @@ class _TimedDecoder(Decoder):
 
 
 class _Partition:
-    def __init__(self, config: Config, watch: _Stopwatch, values: list[bytes], now_ms: int) -> None:
+    """`turns`: its messages, as they are taken together."""
+
+    def __init__(self, config: Config, watch: _Stopwatch, turns: list[list[Message]], *, kernel: bool) -> None:
         limits, processing = config.settings.limits, config.settings.processing
-        decoder = _TimedDecoder(config.catalogue, limits, processing.skew_ms)
+        decoder = _TimedDecoder(config.catalogue, limits, processing.skew_ms, kernel=kernel)
         decoder.watch = watch
         self.state = PartitionState(config.catalogue, limits, decoder)
         self.recorder = Recorder(self.state, limits.state_segment_bytes_max)
-        self._values, self._now_ms = values, now_ms
-
-    def batch(self, start: int) -> Batch:
-        values = self._values[start : start + _BATCH]
-        return Batch(values, np.arange(start, start + len(values)), np.full(len(values), self._now_ms))
+        self.turns = turns
 
 
-def measure(events: int) -> Steps:
+def measure(events: int, form: str = "json", *, kernel: bool = False) -> Steps:
     """Run the load through both stages in this process, step by step. Alters the collector as a worker does."""
     config, watch = configuration(), _Stopwatch()
     now = datetime.now(UTC)
-    parts = _parts(events, now, config.settings.kafka.partitions)
-    partitions = [_Partition(config, watch, values, int(now.timestamp() * 1000)) for values in parts]
+    logs = _logs(events, now, config.settings.kafka.partitions, form)
+    partitions = [_Partition(config, watch, turns, kernel=kernel) for turns in logs]
     rater = Rater(config.catalogue, lambda account: True)
-    Decoder(config.catalogue, config.settings.limits, 0).decode(parts[0][:1000], np.zeros(1000, np.int64))  # imports
+    first = batch_of(logs[0][0])
+    Decoder(config.catalogue, config.settings.limits, 0).decode(first.values, first.timestamp_ms)  # imports
     few_collections()
     rows = rated = 0
-    longest = max(map(len, parts))
-    starts = range(0, longest, _BATCH)
-    for turn, start in enumerate(starts, 1):
+    longest = max(map(len, logs))
+    for turn in range(longest):
         for one in partitions:
-            watch.time(_FOLD, one.state.fold, one.batch(start))
-        last = start == starts[-1]
-        if turn % _CHECKPOINT_BATCHES == 0 or last:
+            if turn < len(one.turns):
+                watch.time(_FOLD, one.state.fold, watch.time(_TAKE, batch_of, one.turns[turn]))
+        last = turn == longest - 1
+        if (turn + 1) % _CHECKPOINT_BATCHES == 0 or last:
             changed = _checkpoint(config, watch, partitions)
             rows += len(changed)
             watch.time("merge", rater.add, watch.time("encode rows", _encode, changed))
-        if turn % (_CHECKPOINT_BATCHES * _RATE_CHECKPOINTS) == 0 or last:
+        if (turn + 1) % (_CHECKPOINT_BATCHES * _RATE_CHECKPOINTS) == 0 or last:
             priced = watch.time("rate", rater.rate)
             watch.time("columns of rated rows", rated_columns, priced)
             rated += len(priced)
     watch.cpu_s[_FOLD] -= watch.cpu_s[_DECODE]
-    return Steps(events, rows, rated, _steps(watch.cpu_s, events, rows, rated))
+    return Steps(form, kernel, events, rows, rated, _steps(watch.cpu_s, events, rows, rated))
 
 
 def _checkpoint(config: Config, watch: _Stopwatch, partitions: list[_Partition]) -> WindowRows:
@@ -127,6 +134,7 @@ def _encode(rows: WindowRows) -> list[bytes]:
 
 def _steps(cpu_s: dict[str, float], events: int, rows: int, rated: int) -> list[Step]:
     order = [
+        ("meter", _TAKE, events, "event"),
         ("meter", _DECODE, events, "event"),
         ("meter", _FOLD, events, "event"),
         ("meter", "checkpoint", events, "event"),
@@ -140,11 +148,31 @@ def _steps(cpu_s: dict[str, float], events: int, rows: int, rated: int) -> list[
     return [Step(stage, name, cpu_s[name], items, item) for stage, name, items, item in order]
 
 
-def _parts(events: int, now: datetime, partitions: int) -> list[list[bytes]]:
-    """The seeded load by partition, as the emitter places it."""
-    parts: list[list[bytes]] = [[] for _ in range(partitions)]
-    for lines in Traffic(Shape(seed=SEED, events=events, base_time=now)).blocks():
-        for line in lines:
+def _logs(events: int, now: datetime, partitions: int, form: str) -> list[list[list[Message]]]:
+    """The seeded load as the emitter places it: of each partition its messages, cut as they are taken together."""
+    lines: list[list[bytes]] = [[] for _ in range(partitions)]
+    for block in Traffic(Shape(seed=SEED, events=events, base_time=now)).blocks():
+        for line in block:
             subject, _ = subject_of(line)
-            parts[partition_of((subject or "").encode(), partitions)].append(line)
-    return parts
+            lines[partition_of((subject or "").encode(), partitions)].append(line)
+    stamp = TIMESTAMP_LOG_APPEND_TIME, int(now.timestamp() * 1000)
+    logs = []
+    for partition, some in enumerate(lines):
+        turns: list[list[Message]] = [[] for _ in range(-(-len(some) // _BATCH))]
+        for offset, (place, value) in enumerate(_messages(some, form)):
+            turns[place // _BATCH].append(Message("events", partition, offset, None, value, timestamp=stamp))
+        logs.append(turns)
+    return logs
+
+
+def _messages(lines: Sequence[bytes], form: str) -> Iterator[tuple[int, bytes]]:
+    """(place of the line that it was sent with, message): the lines of one partition in a form's messages."""
+    one = FORMS[form]
+    item, batches = form_of(one.format, one.batch, MESSAGE_BYTES_MAX)
+    for place, line in enumerate(lines):
+        value, part = item(line, subject_of(line)[1])
+        if one.batch == 1 or part is None:
+            yield place, value
+        else:
+            yield from ((place, message) for _, message in batches.add(0, part, len(value)))
+    yield from ((len(lines) - 1, message) for _, message in batches.rest())

@@ -1,6 +1,6 @@
 """Tables of what is measured inside one process: memory, steps, numbers of sources."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from benchmarks.memory import Held, Memory
 from benchmarks.sequences import Dedupe, Kept
@@ -38,19 +38,28 @@ def memory_table(memory: Memory) -> Table:
     return Table("memory of one worker's fold", columns, rows)
 
 
-def steps_table(steps: Steps) -> Table:
+def steps_table(measured: Sequence[Steps]) -> Table:
+    """A column for each form; what a row or a rated row of the first one costs at the end."""
+    first, stages = measured[0], ("meter", "rate")
+    columns = ["", *(f"{one.form}, kernel" if one.kernel else one.form for one in measured), "each", "of what"]
     rows = [
         [
-            f"{one.stage}: {one.name}",
-            f"{one.cpu_s / steps.events * 1e6:.2f}",
-            f"{one.cpu_s / one.items * 1e6:.2f}",
-            one.item,
+            f"{step.stage}: {step.name}",
+            *(f"{one.steps[place].cpu_s / one.events * 1e6:.2f}" for one in measured),
+            f"{step.cpu_s / step.items * 1e6:.2f}",
+            step.item,
         ]
-        for one in steps.steps
+        for place, step in enumerate(first.steps)
     ]
-    rows.append(["all", f"{sum(one.cpu_s for one in steps.steps) / steps.events * 1e6:.2f}", "", ""])
-    share = f"{steps.rows / steps.events:.2f} rows and {steps.rated / steps.events:.2f} rated rows an event"
-    return Table(f"steps, CPU us: {steps.events:,} events, {share}", ["", "an event", "each", "of what"], rows)
+    for stage in stages:
+        rows.append([f"{stage}: all", *(f"{_us(one, stage):.2f}" for one in measured), "", ""])
+    rows.append(["rows an event", *(f"{one.rows / one.events:.2f}" for one in measured), "", ""])
+    rows.append(["rated rows an event", *(f"{one.rated / one.events:.2f}" for one in measured), "", ""])
+    return Table(f"steps inside a worker, CPU us an event: {first.events:,} events", columns, rows)
+
+
+def _us(steps: Steps, stage: str) -> float:
+    return sum(step.cpu_s for step in steps.steps if step.stage == stage) / steps.events * 1e6
 
 
 def dedupe_table(dedupe: Dedupe) -> Table:

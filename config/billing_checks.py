@@ -49,8 +49,7 @@ def account_faults(accounts: Sequence[Row], subject_bytes_max: int) -> Iterator[
     seen: dict[tuple[str, datetime | None], Row] = {}
     owners: dict[tuple[str, datetime | None], Row] = {}
     for row in accounts:
-        if row.good("from_") and row["from_"] is not None:
-            yield from midnight_faults(row, "from_", "each window has one account, and the longest is a day")
+        yield from midnight_faults(row, "from_", "each window has one account, and the longest is a day")
         if row.good("id", "from_"):
             first = seen.setdefault((row["id"], row["from_"]), row)
             if first is not row:
@@ -88,7 +87,7 @@ def contract_faults(contracts: Sequence[Row], plans: Sequence[Row], meters: Sequ
         if contract is not None and broken.isdisjoint(contract.plans):
             found = list(contract_checks.contract_faults(contract, versions, windows))
             yield from (Fault(f"{row.place.path}.{path}", text, row.place.file) for path, text in found)
-            if not found and (contract.to is None or contract.from_ < contract.to):
+            if not found:
                 sound.setdefault(contract.account, []).append((contract, row))
     for dated in by_account.values():
         yield from _overlap_faults(dated)

@@ -10,7 +10,7 @@ from config.catalogue import WINDOW_MS
 from config.faults import Fault, Place, quote, suggestion
 from config.tables import BAD, Row
 from rating.checks import UNKNOWN
-from rating.prices import Combine, Recurring, Rollup
+from rating.prices import Combine, Recurring
 from rating.terms import EVERY_MS
 
 LABELS = ("subject", "account")  # what `per` and `allocate_by` know beside the dimensions of the meter
@@ -60,8 +60,7 @@ def read(item: Any, name: str) -> Any:
     """A field of a row as the rules of `rating.checks` ask for it."""
     if item is BAD:
         return UNKNOWN
-    value = item[name] if item.has(name) else getattr(item.struct, name)
-    return UNKNOWN if value is BAD else value
+    return item[name] if item.has(name) else getattr(item.struct, name)
 
 
 def _with_inner(row: Row) -> Iterator[Row]:
@@ -110,7 +109,7 @@ def _label_faults(row: Row, measured: Measured) -> Iterator[Fault]:
 
 
 def _window_faults(rollup: Row, windows: list[Any]) -> Iterator[Fault]:
-    if rollup.struct is Rollup and rollup.good("every"):
+    if rollup.good("every"):
         for window in windows:
             if window is not BAD and EVERY_MS[rollup["every"]] % WINDOW_MS[window]:
                 yield rollup.place_of("every").fault(f"is shorter than the meter's window of {window}")

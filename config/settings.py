@@ -90,7 +90,7 @@ class Processing(Section, frozen=True):
     behind_factor: Annotated[int, Meta(ge=1, le=100)] = 4
     behind_ms: Positive = 3_000  # the age of what is just late in coming; more than that is a backlog
     consume_messages_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000  # librdkafka refuses more than 1,000,000
-    rate_interval_ms: Positive = 1_000  # an account is priced at most once in this time, however many partials arrive
+    rate_interval_ms: Positive = 500  # an account is priced at most once in this time, however many partials arrive
     mark_interval_ms: Positive = 10_000  # bounds what a restore folds beyond the open windows
     # Closed hours of identities go to ClickHouse, about 18 bytes each: without them no event of a closed hour can come
     # back, as nobody could tell whether it was counted.

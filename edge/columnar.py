@@ -6,116 +6,29 @@ say (arrays, empty objects, numbers of more than 38 digits..) goes as it stands.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import date
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-COLUMNS_MAX: Final = 256  # of a message, and
-NAME_BYTES_MAX: Final = 256  # of a column's name, as the processors have it
-_DIGITS_MAX = 38  # of a decimal of 128 bits
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-_TIME = re.compile(r"(?:19[7-9]|20[0-9]|21[0-9])[0-9]-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z")
-_SEQUENCE = re.compile(r"0|[1-9][0-9]{0,17}")
-_NUMBER = re.compile(r"-?(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?")
-_BAD_LINE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_TEXT = pa.string()
+from edge.shapes import COLUMNS_MAX, Cell, Event, to_columns
+
+__all__ = ["Event", "messages", "to_columns"]
+
+_DIGITS = 38  # of a decimal of 128 bits
+_DECIMAL_TEXT_MAX = 20  # bytes: no number this short leaves too few digits for another
+_TIME = (
+    r"^(?:19[7-9]|20[0-9]|21[0-9])[0-9]-[0-9]{2}-[0-9]{2}T"
+    r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?Z$"
+)
+_SEQUENCE = r"^(?:0|[1-9][0-9]{0,17})$"
+_TEXT: Final = pa.string()
+_INSTANT: Final = pa.timestamp("us", "UTC")
 _INDICES = ((1 << 7, pa.int8()), (1 << 15, pa.int16()), (1 << 31, pa.int32()))  # entries, the least index for them
-
-
-class Cell(NamedTuple):
-    """A column: each kind of values under a name has its own, so that no value becomes another."""
-
-    name: str
-    kind: str
-
-
-class Event(NamedTuple):
-    """A line, and what it comes to in columns."""
-
-    row: dict[Cell, Any]
-    line: bytes
-
-
-class _Literal(str):
-    """A JSON number with a point or an exponent, as it was written."""
-
-    __slots__ = ()
-
-
-class _UnfitError(ValueError):
-    """Columns cannot say it."""
-
-
-_READ = msgspec.json.Decoder(dict[str, Any], float_hook=_Literal)
-
-
-def to_columns(line: bytes) -> Event | None:
-    """None for what is not one JSON object, or cannot be said in columns."""
-    try:
-        event = _READ.decode(line)
-        data = event.pop("data", None)
-        if event.pop("specversion", None) != "1.0" or not (data is None or type(data) is dict):
-            return None
-        row: dict[Cell, Any] = {}
-        for name, value in event.items():
-            if name.startswith("data.") or (name == "sequence" and type(value) is not str):
-                return None
-            _put(row, name, value)
-        if data:
-            _spread(row, "data", data)
-    except (*_BAD_LINE, _UnfitError):
-        return None
-    return Event(row, line) if len(row) <= COLUMNS_MAX else None
-
-
-def _spread(row: dict[Cell, Any], path: str, fields: dict[str, Any]) -> None:
-    """An object's members as columns of their own."""
-    for name, value in fields.items():
-        if "." in name:
-            raise _UnfitError
-        if type(value) is dict:
-            before = len(row)
-            _spread(row, f"{path}.{name}", value)
-            if len(row) == before:  # an object of nothing is not the same as nothing
-                raise _UnfitError
-        else:
-            _put(row, f"{path}.{name}", value)
-
-
-def _put(row: dict[Cell, Any], name: str, value: Any) -> None:
-    if value is None:
-        return
-    if len(name) * 4 > NAME_BYTES_MAX and len(name.encode()) > NAME_BYTES_MAX:
-        raise _UnfitError
-    if type(value) is str:
-        _put_text(row, name, value)
-    elif type(value) is bool:
-        row[Cell(name, "boolean")] = value
-    elif type(value) in (int, _Literal):
-        match = _NUMBER.fullmatch(str(value))
-        if match is None or len(match["whole"]) + len(match["fraction"] or "") > _DIGITS_MAX:
-            raise _UnfitError
-        row[Cell(name, "decimal" if match["fraction"] else "integer")] = value
-    else:
-        raise _UnfitError
-
-
-def _put_text(row: dict[Cell, Any], name: str, text: str) -> None:
-    """Instants and sequence numbers have shorter columns, which say the same."""
-    if name == "time" and _TIME.fullmatch(text):
-        try:
-            row[Cell(name, "time")] = (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
-        except ValueError:  # of no calendar
-            row[Cell(name, "text")] = text
-    elif name == "sequence" and _SEQUENCE.fullmatch(text):
-        row[Cell(name, "integer")] = int(text)
-    else:
-        row[Cell(name, "text")] = text
 
 
 def messages(events: Sequence[Event], bytes_max: int) -> Iterator[bytes]:
@@ -123,7 +36,7 @@ def messages(events: Sequence[Event], bytes_max: int) -> Iterator[bytes]:
     if len(events) == 1:
         yield events[0].line
         return
-    message = _message([event.row for event in events])
+    message = _message(events)
     if message is not None and len(message) <= bytes_max:
         yield message
         return
@@ -132,45 +45,121 @@ def messages(events: Sequence[Event], bytes_max: int) -> Iterator[bytes]:
     yield from messages(events[middle:], bytes_max)
 
 
-def _message(rows: Sequence[dict[Cell, Any]]) -> bytes | None:
+def _message(events: Sequence[Event]) -> bytes | None:
     """None where the rows have too many columns together, or numbers that no column of 38 digits holds."""
-    cells = list(dict.fromkeys(cell for row in rows for cell in row))
+    columns, order = _gathered(events)
     try:
-        arrays = [_array(cell.kind, [row.get(cell) for row in rows]) for cell in cells]
+        arrays = [(cell.name, array) for cell, values in columns.items() for array in _arrays(cell.kind, values, order)]
     except pa.ArrowInvalid:
         return None
-    if len(cells) > COLUMNS_MAX:
+    if len(arrays) > COLUMNS_MAX:
         return None
-    schema = pa.schema([pa.field(cell.name, array.type) for cell, array in zip(cells, arrays, strict=True)])
+    if len(arrays) > len(columns):
+        arrays.sort(key=lambda named: _first(events, *named))
+    schema = pa.schema([pa.field(name, array.type) for name, array in arrays])
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_batch(pa.record_batch(arrays, schema))
+        writer.write_batch(pa.record_batch([array for _, array in arrays], schema))
     return bytes(sink.getvalue().to_pybytes())
 
 
-def _array(kind: str, values: list[Any]) -> Any:
-    """Raises ArrowInvalid for a number that does not fit beside the others."""
-    if kind == "text":
-        return _texts(values)
+def _gathered(events: Sequence[Event]) -> tuple[dict[Cell, list[Any]], Any]:
+    """(the values of each column, plan by plan, None where a row has none; for each event its place in them).
+
+    Rows of one plan become columns by one `zip`, and Arrow puts them back in order: no work in Python for each value.
+    """
+    rows_of: dict[Any, list[int]] = {}
+    for row, event in enumerate(events):
+        rows_of.setdefault(event.plan, []).append(row)
+    columns: dict[Cell, list[Any]] = {}
+    order = np.empty(len(events), np.int64)
+    done = 0
+    for plan, rows in rows_of.items():
+        members = [*zip(*[events[row].values for row in rows], strict=True)]
+        for cell, place in plan.cells:
+            values = columns.setdefault(cell, [])
+            values += [None] * (done - len(values))
+            values += members[place]
+        order[rows] = np.arange(done, done + len(rows))
+        done += len(rows)
+    for values in columns.values():
+        values += [None] * (done - len(values))
+    return columns, order
+
+
+def _first(events: Sequence[Event], name: str, array: Any) -> tuple[int, int]:
+    """Where a column's first value stands: columns come in the order in which lines bring them up."""
+    row = pc.index(array.is_valid(), True).as_py()
+    return row, [cell.name for cell, _ in events[row].plan.cells].index(name)
+
+
+def _arrays(kind: str, values: list[Any], order: Any) -> Iterator[Any]:
+    """The column, or two of them where some of its texts have a shorter column and some have not. Raises ArrowInvalid
+    for a number that does not fit beside the others."""
     if kind == "time":
-        return pa.array(values, pa.int64()).cast(pa.timestamp("us", "UTC"))
-    if kind == "boolean":
-        return pa.array(values, pa.bool_())
-    if kind == "integer":
-        numbers = [None if value is None else int(value) for value in values]
-        if all(number is None or -(1 << 63) <= number < 1 << 63 for number in numbers):
-            return pa.array(numbers, pa.int64())
-        return pa.array([None if number is None else Decimal(number) for number in numbers], pa.decimal128(38, 0))
-    decimals = [None if value is None else Decimal(value) for value in values]
-    scale = max(len(value.partition(".")[2]) for value in values if value is not None)
-    return pa.array(decimals, pa.decimal128(_DIGITS_MAX, scale))
+        texts = pa.array(values, _TEXT).take(order)
+        yield from _parted(texts, _of_calendar(texts), _INSTANT)
+    elif kind == "sequence":
+        texts = pa.array(values, _TEXT).take(order)
+        yield from _parted(texts, pc.match_substring_regex(texts, _SEQUENCE), pa.int64())
+    elif kind == "text":
+        yield _texts(pa.array(values, _TEXT).take(order))
+    elif kind == "boolean":
+        yield pa.array(values, pa.bool_()).take(order)
+    else:
+        yield (_integers(values) if kind == "integer" else _decimals(values)).take(order)
 
 
-def _texts(values: list[str | None]) -> Any:
+def _of_calendar(texts: Any) -> Any:
+    """Which of the texts are written as `_TIME` has it, and on a day that there is."""
+    known = pc.match_substring_regex(texts, _TIME)
+    days = pc.utf8_slice_codeunits(texts, 0, 10)
+    seen = days.unique().drop_null()  # a few, of thousands of events
+    real = seen.filter(pa.array([_is_day(day) for day in seen.to_pylist()]))
+    return known if len(real) == len(seen) else pc.and_(known, pc.is_in(days, real))
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parted(texts: Any, known: Any, type_: Any) -> Iterator[Any]:
+    """The `known` texts as values of `type_`, which say the same, and the others as they are."""
+    if pc.all(known).as_py():
+        yield texts.cast(type_)
+        return
+    rows, none = pa.array(np.arange(len(texts))), pa.scalar(None, pa.int64())
+    if pc.any(known).as_py():
+        yield texts.take(pc.if_else(known, rows, none)).cast(type_)
+    yield _texts(texts.take(pc.if_else(known, none, rows)))
+
+
+def _integers(values: list[int | None]) -> Any:
+    try:
+        return pa.array(values, pa.int64())
+    except OverflowError:
+        return pa.array([None if value is None else Decimal(value) for value in values], pa.decimal128(_DIGITS, 0))
+
+
+def _decimals(values: list[bytes | None]) -> Any:
+    """Raises ArrowInvalid where one needs more digits before the point than another's after it leave."""
+    texts = pa.array(values, _TEXT)
+    scale = pc.max(pc.subtract(pc.binary_length(texts), pc.find_substring(texts, "."))).as_py() - 1
+    type_ = pa.decimal128(_DIGITS, scale)
+    if pc.max(pc.binary_length(texts)).as_py() <= _DECIMAL_TEXT_MAX:
+        return texts.cast(type_)
+    return pa.array([None if value is None else Decimal(value.decode()) for value in values], type_)
+
+
+def _texts(texts: Any) -> Any:
     """A dictionary where it is the shorter, with the least index."""
-    entries = {text: place for place, text in enumerate(dict.fromkeys(text for text in values if text is not None))}
-    if 2 * len(entries) > len(values):
-        return pa.array(values, _TEXT)
-    index = next(type_ for size, type_ in _INDICES if len(entries) <= size)
-    places = pa.array([None if text is None else entries[text] for text in values], index)
-    return pa.DictionaryArray.from_arrays(places, pa.array(list(entries), _TEXT))
+    encoded = texts.dictionary_encode()
+    entries = len(encoded.dictionary)
+    if 2 * entries > len(texts):
+        return texts
+    index = next(type_ for size, type_ in _INDICES if entries <= size)
+    return pa.DictionaryArray.from_arrays(encoded.indices.cast(index), encoded.dictionary)

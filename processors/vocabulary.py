@@ -38,8 +38,8 @@ class Codes(dict[Any, int]):
 class Vocabulary(Codes):
     """The codes of a decoder's texts; that of "" is 0.
 
-    A decoder begins a new one when it has grown past `limits.vocabulary_texts_max`. Who remembers codes remembers the
-    vocabulary beside them, and forgets both when another comes: `is` tells.
+    A decoder begins a new one when it has grown past `limits.vocabulary_texts_max` and the open series. Who remembers
+    codes remembers the vocabulary beside them, and forgets both when another comes: `is` tells.
     """
 
     __slots__ = ()

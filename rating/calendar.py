@@ -106,7 +106,7 @@ def zone(name: str) -> ZoneInfo:
     """
     if name not in _zone_names():
         raise ValueError(f"{name!r} is no time zone; write an IANA name such as Europe/Berlin")
-    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as rules:
+    with files("tzdata").joinpath("zoneinfo", name).open("rb") as rules:
         return ZoneInfo.from_file(rules, key=name)
 
 

@@ -38,7 +38,7 @@ def is_tiered(price: Price) -> bool:
     if isinstance(price, Flat | Recurring):
         return False
     straight = isinstance(price, PerUnit | Dynamic) or (isinstance(price, Percentage) and not price.tiers)
-    if not straight or needs_totals(price) or isinstance(price, Matrix):
+    if isinstance(price, Matrix) or not straight or needs_totals(price):
         return True
     bounded = price.minimum_amount is not None or price.maximum_amount is not None
     rounded = price.convert is not None and price.convert.round is not None
@@ -56,7 +56,7 @@ def pieces(
     if spans[0].price.meter is None:
         return [_piece(span, span.price, span.start, through) for span in spans]
     if policy == "reprice":
-        whole = spans[-1]._replace(start=spans[0].start, place=spans[0].place)
+        whole = spans[-1]._replace(start=spans[0].start)
         return [_piece(whole, whole.price, whole.start, through)]
     if policy == "continue":
         since = period.start if used_before else spans[0].start
@@ -100,19 +100,19 @@ class _Scaled(Pipeline):
     def __init__(self, whole: Pipeline, part: Fraction) -> None:
         self._whole, self._part = whole, part
 
-    def amount(self, quantity: Quantity, met: bool = False) -> Decimal:
+    def amount(self, quantity: Quantity, met: bool) -> Decimal:
         """At 12 decimals; an amount that has no more of them is not rounded, as the share is below one."""
         return self._shared(self._whole.amount(self._more(quantity), met))
 
-    def terms(self, amount: Decimal, met: bool = False) -> Decimal:
+    def terms(self, amount: Decimal, met: bool) -> Decimal:
         """The terms alone, of an amount for the share."""
         return self._shared(to_amount(self._whole._owed(self._more(amount), met)))
 
-    def steps(self, quantity: Quantity, met: bool = False) -> list[Step]:
+    def steps(self, quantity: Quantity, met: bool) -> list[Step]:
         """Those of a whole period, and then the share of it."""
         return self._with_share(self._whole.steps(self._more(quantity), met), self.amount(quantity, met))
 
-    def term_steps(self, charged: Decimal, final: Decimal, met: bool = False) -> list[Step]:
+    def term_steps(self, charged: Decimal, final: Decimal, met: bool) -> list[Step]:
         """What the terms do, in one step."""
         return [flat_step(f"terms, for {self._part} of the period", EXACT.subtract(final, charged))]
 

@@ -92,7 +92,7 @@ def _bounds_faults(contract: Contract) -> Iterator[Fault]:
     for path, instant in contract.instants():
         first_of_all = path.startswith("change") and instant == contract.from_
         ends = path.endswith("to") and instant == contract.to
-        if path not in ("from", "to") and not ends and not within(instant, contract.from_, contract.to):
+        if not ends and not within(instant, contract.from_, contract.to):
             yield path, f"{instant_text(instant)} is outside the contract; leave it out for the contract's own bounds"
         elif first_of_all:
             yield path, "must be after the contract begins; put that plan into `plan`"
@@ -122,15 +122,17 @@ def _name_faults(contract: Contract, versions: Versions) -> Iterator[Fault]:
 
 def _clash_faults(stretches: Sequence[Stretch]) -> Iterator[Fault]:
     """A price id is the name of a line, and what tiers go on by when plans change: one at a time."""
-    said = set()
+    said: dict[str, None] = {}
     for stretch in stretches:
         plans: dict[str, str] = {}
         for price, plan in stretch.held:
-            other = plans.setdefault(price.id, plan.id)
-            if other != plan.id and (price.id, plan.id) not in said:
-                said.add((price.id, plan.id))
-                message = f"plans {other!r} and {plan.id!r} both have a price {price.id!r} at one time; rename one"
-                yield "add_on", message
+            other = plans.get(price.id)
+            plans[price.id] = other or plan.id
+            if other == plan.id:
+                said[f"plan {other!r} is held twice at one time; leave one out"] = None
+            elif other is not None:
+                said[f"plans {other!r} and {plan.id!r} both have a price {price.id!r} at one time; rename one"] = None
+    yield from (("add_on", message) for message in said)
 
 
 def _change_faults(contract: Contract, stretches: Sequence[Stretch]) -> Iterator[Fault]:

@@ -54,7 +54,7 @@ class Pipeline:
             return quantity
         return self._discounted_quantity(self._beyond_free(self._converted(quantity)))
 
-    def amount(self, quantity: Quantity, met: bool = False) -> Decimal:
+    def amount(self, quantity: Quantity, met: bool) -> Decimal:
         """The amount at 12 decimals; `met` says whether the condition of the conditional discount holds."""
         billable = self.billable(quantity)
         unit, offset = self.kernel.line(billable)
@@ -64,7 +64,7 @@ class Pipeline:
         owed = EXACT.fma(unit, billable, offset)
         return to_amount(owed if self._bare_amount else self._owed(owed, met))
 
-    def terms(self, amount: Decimal, met: bool = False) -> Decimal:
+    def terms(self, amount: Decimal, met: bool) -> Decimal:
         """The discounts, maximum and minimum alone, on an amount that was made elsewhere; at 12 decimals."""
         return to_amount(self._owed(amount, met))
 
@@ -100,7 +100,7 @@ class Pipeline:
             amount = self._minimum
         return amount
 
-    def steps(self, quantity: Quantity, met: bool = False) -> list[Step]:
+    def steps(self, quantity: Quantity, met: bool) -> list[Step]:
         """How the amount comes about, in order; the amounts of the steps add up to it exactly.
 
         A step that changes only the quantity shows the new one, at an amount of zero.
@@ -118,7 +118,7 @@ class Pipeline:
         steps += self.kernel.steps(shown(now))
         return [*steps, *self.term_steps(_sum(steps), self.amount(quantity, met), met)]
 
-    def term_steps(self, charged: Decimal, final: Decimal, met: bool = False) -> list[Step]:
+    def term_steps(self, charged: Decimal, final: Decimal, met: bool) -> list[Step]:
         """The steps from what the kernel charged to the final amount."""
         steps = []
         now = charged

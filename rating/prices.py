@@ -228,8 +228,10 @@ def _inner_faults(price: Any, path: tuple[str | int, ...], meter: Any, read: Rea
         return
     if meter is not UNKNOWN and read(price, "meter") not in (None, UNKNOWN, meter):
         yield (*path, "meter"), f"must be {meter}, as that of the matrix, or left out"
-    if meter is UNKNOWN and (read(price, "rollup") is not None or read(price, "combine") is not None):
-        yield path, "is of a fixed quantity, so leave rollup and combine out"
+    if meter is UNKNOWN and read(price, "model") == "matrix":
+        yield path, "is of a fixed quantity, which has no dimensions that choose a cell"
+    if meter is UNKNOWN and any(read(price, name) is not None for name in ("rollup", "combine", "discount")):
+        yield path, "is of a fixed quantity, so leave rollup, combine and discount out"
     if read(price, "per"):
         yield (*path, "per"), "belongs to the outer price"
 

@@ -22,7 +22,9 @@ def test_a_step_of_one_tree_alone_has_no_ratio() -> None:
 
 def test_costs_are_read_from_a_document_of_any_age() -> None:
     step = {"stage": "meter", "name": "fold", "cpu_s": 0.5, "items": 9, "item": "event", "later": 1}
-    assert costs({"steps": {"events": 1000, "steps": [step]}}) == {"meter: fold": 500.0, "all": 500.0}
+    steps = {"events": 1000, "steps": [step]}
+    for found in (steps, [steps, steps | {"form": "columnar", "events": 1}]):
+        assert costs({"steps": found}) == {"meter: fold": 500.0, "all": 500.0}
     with pytest.raises(CompareError, match="no steps"):
         costs({"steps": None})
 

@@ -23,6 +23,7 @@ from benchmarks.pipeline import Pipeline
 from benchmarks.report import FIGURES, GOALS, markdown, write_into
 from benchmarks.steps import measure
 from benchmarks.sweeps import Point, Sweeps
+from benchmarks.tables_inside import steps_table
 
 _MACHINE = Machine("a CPU", 2, 2**34, "6.1", "3.11.7", {"numpy": "2"}, "abc", datetime(2026, 11, 1, tzinfo=UTC))
 _ASKED = Asked(["pipeline"], ["json"], "embedded", 1000, 2, RATE, None)
@@ -186,7 +187,12 @@ def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_step_of_both_stages_is_measured() -> None:
-    steps = fresh(measure, 2000)
-    assert steps.rows > 0 and steps.rated > 0
-    assert {one.stage for one in steps.steps} == {"meter", "rate"}
-    assert all(one.items > 0 for one in steps.steps)
+    measured = [fresh(measure, 2000, form) for form in ("json", "json-500", "columnar")]
+    for steps in measured:
+        assert steps.rows > 0 and steps.rated > 0
+        assert {one.stage for one in steps.steps} == {"meter", "rate"}
+        assert all(one.items > 0 for one in steps.steps)
+    table = steps_table(measured)
+    assert table.columns == ["", "json", "json-500", "columnar", "each", "of what"]
+    assert {len(row) for row in table.rows} == {6}
+    assert [row[0] for row in table.rows[-4:]] == ["meter: all", "rate: all", "rows an event", "rated rows an event"]

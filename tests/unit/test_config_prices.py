@@ -65,6 +65,9 @@ def faults_of(directory: Path, price: str) -> list[str]:
         (TIERED + "[{ up_to = -5, unit_amount = 0.1 }, { up_to = 5 }]",
          ["tiers[0].unit_amount: is a TOML float", "tiers[0].up_to: must be above 0", "tiers[1].unit_amount: is requ",
           "tiers[1].up_to: must be left out in the last tier"]),
+        (TIERED + "[{ up_to = 0.5, unit_amount = 1 }, { above = 2, up_to = 5, unit_amount = 1 }, "
+         "{ up_to = 3, unit_amount = 1 }, { unit_amount = 1 }]",
+         ["tiers[0].up_to: is a TOML float", "tiers[2].up_to: must be above 5"]),
         ('model = "tiered_percentage"\nmeter = "paid"\ntiers = [{ up_to = 5, percent = 1 }]',
          ["tiers[0].up_to: must be left out"]),
         # sizes and shares
@@ -74,6 +77,9 @@ def faults_of(directory: Path, price: str) -> list[str]:
          ["free_units: is free_quantity by another name; keep one"]),
         ('model = "block_volume"\nmeter = "gb"\nblock_size = 10\ntiers = [{ up_to = 25, unit_amount = 1 }, '
          "{ unit_amount = 1 }]", ["tiers[0].up_to: must be a multiple of block_size, 10: no block is cut"]),
+        ('model = "block_volume"\nmeter = "gb"\nblock_size = 0.5\ntiers = [{ up_to = 25, unit_amount = 1 }, '
+         "{ unit_amount = 1 }]", ["block_size: is a TOML float"]),
+        ('model = "block_volume"\nmeter = "gb"\nblock_size = 10\ntiers = 3', ["tiers: "]),
         ('model = "capacity"\nmeter = "gb"\nincluded = 0\namount = 1\nunit_amount = 1', ["included: must be above 0"]),
         (UNIT + 'discount_percent = 101\nusage_discount = -1\nfree_quantity = "-0.5"\nconvert = { divide_by = 0 }',
          ["convert.divide_by: must be above 0", "discount_percent: must be a percentage from 0 to 100",
@@ -94,6 +100,8 @@ def faults_of(directory: Path, price: str) -> list[str]:
         (UNIT + 'rollup = { every = "1d", over = "sum", percentile = 95, divisor = 0 }',
          ["rollup.divisor: is not for sum", "rollup.divisor: must be above 0", "rollup.percentile: is not for sum"]),
         (UNIT + 'rollup = { every = "5m", over = "sum" }', ["rollup.every: is shorter than the meter's window of 1h"]),
+        (UNIT + 'rollup = { every = "2h", over = "sum" }', ['rollup.every: "2h" is unknown']),
+        (UNIT.replace('"gb"', '"gbs"') + 'rollup = { every = "1d", over = "sum" }', ['meter: no [[meter]] has the id']),
         (UNIT + 'rollup = { every = "1d", over = "sum", each = "max", series = "merge" }',
          ['rollup.series: can merge states only where each = "merge" keeps them']),
         (UNIT + 'rollup = { every = "1d", over = "mean", divisor = 30, missing = "skip" }',
@@ -112,6 +120,8 @@ def faults_of(directory: Path, price: str) -> list[str]:
         (MATRIX + f'[{EU}, {EU.replace("eu", "eu")}]', ["cell[1].when: 'eu' is already taken by cell[0]"]),
         (MATRIX.replace("region", "colour") + f"[{EU.replace('region', 'colour')}]",
          ['dimensions[0]: meter "gb" has no dimension "colour"']),
+        (MATRIX.replace("region", "colour") + f"[{EU.replace('region', 'colour')}]" + '\nper = ["zoen"]',
+         ['dimensions[0]: meter "gb" has no dimension "colour"', 'per[0]: meter "gb" has no dimension "zoen"']),
         (MATRIX + '[{ when = { zone = ["eu"] }, price = { model = "package", package_size = -1, amount = 0.1 } }]',
          ["cell[0].price.amount: is a TOML float", "cell[0].price.package_size: must be above 0",
           "cell[0].when: must give texts for each dimension: region"]),
@@ -177,3 +187,38 @@ def test_a_bad_file_is_refused_with_its_faults(tmp_path: Path, name: str, text: 
     with pytest.raises(ConfigError) as refused:
         read_price_file(tmp_path / name)
     assert str(refused.value.faults[0]).startswith(fault)
+
+
+AGAIN = """
+[[meter]]
+id = "gb"
+version = 2
+event_type = "e"
+aggregation = "sum"
+value = "gb"
+dimensions = {}
+from = 2026-03-01T00:00:00Z
+"""
+
+
+def test_a_price_is_by_the_dimensions_of_any_version_of_its_meter(tmp_path: Path) -> None:
+    def per(zones: str, dimensions: str) -> list[str]:
+        return faults_of(tmp_path, UNIT + f"per = {zones}\n" + AGAIN.format(dimensions))
+
+    assert per('["region", "colour"]', '["colour"]') == []
+    (fault,) = per('["colour"]', '["size"]')
+    assert fault.startswith('per[0]: meter "gb" has no dimension "colour"')
+    assert len(per('["colour"]', "3")) == 1  # of a version that cannot be read nobody knows the dimensions
+    first_is_bad = HEAD.replace('["region", "zone"]', "3") + UNIT + 'per = ["colour"]\n' + AGAIN.format('["size"]')
+    (tmp_path / "a.toml").write_text(first_is_bad)
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path, {})
+    assert [fault.path for fault in refused.value.faults] == ["meter[0].dimensions"]
+
+
+def test_a_price_file_says_its_name_and_its_faults_in_the_order_of_the_file(tmp_path: Path) -> None:
+    tiers = "".join(f"{{ up_to = {n}, unit_amount = {'0.5' if n in (3, 11) else 1} }}, " for n in range(1, 12))
+    (tmp_path / "x.toml").write_text(f'model = "volume"\ntiers = [{tiers}{{ unit_amount = 1 }}]')
+    with pytest.raises(ConfigError, match=r"^the price in .*x\.toml has 2 faults") as refused:
+        read_price_file(tmp_path / "x.toml")
+    assert [fault.path for fault in refused.value.faults] == ["tiers[2].unit_amount", "tiers[10].unit_amount"]

@@ -2,15 +2,17 @@
 
 import tomllib
 from decimal import Decimal
+from fractions import Fraction
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rating.numbers import canonical, text, to_amount
+from rating.checks import Checked
+from rating.numbers import Quantity, canonical, settled, shown, text, to_amount
 from rating.plans import Plan
-from rating.prices import Flat, Graduated, PerUnit, Price, Tier
+from rating.prices import Amount, BlockVolume, Flat, Graduated, PerUnit, Price, Tier
 
 PRO = """
 id = "pro"
@@ -130,6 +132,7 @@ def test_a_wrong_plan_is_refused_saying_why(changes: dict[str, object], message:
         ([10, 5, None], r"tiers\[1\].up_to: must be above 10"),
         ([0, None], r"tiers\[0\].up_to: must be above 0"),
         ([-1, None], r"tiers\[0\].up_to: must be above 0"),
+        ([10, 5, 7, None], r"tiers\[1\].up_to: must be above 10.*; tiers\[2\].up_to: must be above 10"),
         ([None, None], r"tiers\[0\].up_to: is required in every tier but the last"),
         ([None, 5], r"tiers\[0\].up_to: is required.*; tiers\[1\].up_to: must be left out"),
     ],
@@ -137,6 +140,36 @@ def test_a_wrong_plan_is_refused_saying_why(changes: dict[str, object], message:
 def test_tiers_that_do_not_ascend_to_one_open_end_are_refused(bounds: list[int | None], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Graduated("id", "meter", tuple(Tier(up_to=bound, unit_amount=1) for bound in bounds))
+
+
+def test_a_tier_that_leaves_out_its_end_says_nothing_of_where_the_next_one_begins() -> None:
+    tiers = (Tier(unit_amount=1), Tier(above=3, up_to=5, unit_amount=1), Tier(above=5, unit_amount=1))
+    with pytest.raises(ValueError) as refused:
+        Graduated("id", "meter", tiers)
+    assert str(refused.value) == "tiers[0].up_to: is required in every tier but the last, which is open"
+
+
+def test_blocks_of_one_and_of_nothing() -> None:
+    tiers = (Tier(up_to="2.5", unit_amount=1), Tier(unit_amount=1))
+    with pytest.raises(ValueError, match=r"^tiers\[0\].up_to: must be a multiple of block_size, 1: no block is cut$"):
+        BlockVolume("id", "meter", tiers, block_size=1)
+    with pytest.raises(ValueError, match=r"^block_size: must be above 0$"):
+        BlockVolume("id", "meter", tiers, block_size=0)
+
+
+def test_an_amount_that_is_refused_is_not_held_against_its_limit() -> None:
+    with pytest.raises(
+        ValueError, match=r"^free_quantity: 'x' is not a decimal; [^;]*; usage_discount: must be a perc"
+    ):
+        PerUnit("id", "meter", "1", free_quantity="x", usage_discount="-1")
+
+
+def test_a_new_kind_of_price_has_its_amounts_in_one_form() -> None:
+    class Fee(Checked, frozen=True):
+        amount: Amount
+        name: str = "05.0"
+
+    assert (Fee("05.0").amount, Fee("05.0").name) == ("5", "05.0")
 
 
 @settings(deadline=None)
@@ -161,3 +194,40 @@ def test_an_amount_is_brought_to_twelve_decimals_half_away_from_zero() -> None:
     assert to_amount(-half) == Decimal("-0.000000000001")
     assert to_amount(Decimal("0.00000000000049")) == 0
     assert to_amount(Decimal("1" * 60 + ".5")) == Decimal("1" * 60 + ".5")
+
+
+def test_a_fraction_is_brought_to_twelve_decimals_without_losing_a_digit_before_them() -> None:
+    assert to_amount(Fraction(10**40, 3)) == Decimal("3" * 40 + "." + "3" * 12)
+    assert to_amount(Fraction(-2, 3)) == Decimal("-0.666666666667")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (Fraction(7), Decimal(7)),
+        (Fraction(1, 8), Decimal("0.125")),
+        (Fraction(-1, 5), Decimal("-0.2")),
+        (Fraction(3, 40), Decimal("0.075")),
+        (Fraction(1, 5**30), Decimal(2**30).scaleb(-30)),
+        (Fraction(1, 3), Fraction(1, 3)),
+        (Fraction(1, 6), Fraction(1, 6)),
+        (Fraction(1, 2**300), Fraction(1, 2**300)),  # has 210 digits
+    ],
+)
+def test_a_fraction_is_a_decimal_where_it_has_a_form_of_two_hundred_digits(
+    number: Fraction, expected: Quantity
+) -> None:
+    found = settled(number)
+    assert (type(found), found) == (type(expected), expected)
+
+
+def test_a_quantity_is_shown_with_all_its_digits_and_a_mean_with_twelve() -> None:
+    assert str(shown(Decimal("0.00000000000000010"))) == "1.0E-16"
+    assert shown(Fraction(1, 3)) == Decimal("0.333333333333")
+
+
+def test_a_refused_amount_is_shown_up_to_sixty_characters() -> None:
+    for digits, expected in ((58, "'" + "x" * 58 + "'"), (59, "'" + "x" * 56 + "...")):
+        with pytest.raises(ValueError, match=r"is not a decimal") as refused:
+            canonical("x" * digits)
+        assert str(refused.value).split(" ")[0] == expected

@@ -158,3 +158,19 @@ def test_periods_follow_the_anchor_and_time_zone_of_the_contract() -> None:
         "2026-11-30T05:00:00+00:00",
     ]
     assert [str(period.total) for period in rated] == ["1.00", "2.00"]
+
+
+def test_usage_without_a_price_says_for_how_long_and_names_all_plans_that_have_none() -> None:
+    plans = tuple(Plan(id, 1, "USD", price=(Flat(id, "1"),)) for id in ("pro", "more", "most"))
+    later = START + 10 * 24 * HOUR
+    made = Contract("acme", "pro", START, add_on=(AddOn("more"), AddOn("most", from_=later)))
+    rated = rate_period(made, [used(1, 2), used(3, 3), used(11 * 24, 4)], Tariff(None, plans, (made,)), OPENING)
+    assert [(row.quantity, row.reason, row.start, row.end) for row in rated.unrated] == [
+        (5, "plans 'pro' version 1, 'more' version 1 have no price for this meter", START, later),
+        (
+            4,
+            "plans 'pro' version 1, 'more' version 1, 'most' version 1 have no price for this meter",
+            later,
+            rated.end,
+        ),
+    ]

@@ -1,5 +1,7 @@
 """Billing periods in time zones, and shares of them."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rating import calendar as calendars_of_rating
 from rating.calendar import Anchor, BillingPeriod, Calendar, midnight, zone
 from rating.proration import prorated, share, share_until
 
@@ -152,3 +155,50 @@ def test_an_instant_without_a_zone_and_a_zone_without_a_name_are_refused() -> No
 def test_the_default_is_the_month_in_utc() -> None:
     november = BillingPeriod(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
     assert Calendar().period_of(datetime(2026, 11, 30, 23, tzinfo=UTC)) == november
+
+
+def test_the_first_and_the_last_year_of_the_calendar_have_their_periods() -> None:
+    first, last = datetime(2, 1, 1, tzinfo=UTC), datetime(9997, 12, 31, tzinfo=UTC)
+    assert Calendar(Anchor("year", 31, 1)).period_of(first).start == datetime(1, 1, 31, tzinfo=UTC)
+    assert Calendar(Anchor("year", 1, 12)).period_of(datetime(2, 12, 1, tzinfo=UTC)).start.year == 2
+    assert Calendar(Anchor("year", 1, 12)).period_of(last).end == datetime(9998, 12, 1, tzinfo=UTC)
+
+
+def test_an_hour_that_comes_again_after_midnight_is_of_the_month_that_has_begun() -> None:
+    clocks_went_back = datetime(2009, 11, 1, 2, 31, tzinfo=UTC)  # from 00:01 to 23:01, so it is October there again
+    november = Calendar(time_zone="America/St_Johns").period_of(clocks_went_back)
+    assert november.start == datetime(2009, 11, 1, 2, 30, tzinfo=UTC)
+    assert Calendar(time_zone="America/St_Johns").day_of(clocks_went_back) == date(2009, 10, 31)
+
+
+@pytest.fixture
+def machine_five_hours_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    midnight.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "EST5")
+        time.tzset()
+        yield
+    time.tzset()
+    midnight.cache_clear()
+
+
+@pytest.mark.usefixtures("machine_five_hours_behind")
+def test_the_zone_of_the_machine_moves_no_midnight() -> None:
+    for day, time_zone, first in (
+        (date(2026, 3, 29), "Europe/Berlin", "2026-03-28T23:00:00+00:00"),
+        (date(1919, 3, 31), "America/Toronto", "1919-03-31T04:30:00+00:00"),  # clocks go from 23:30 to 00:30
+        (date(2026, 4, 24), "Africa/Cairo", "2026-04-23T22:00:00+00:00"),  # from 00:00 to 01:00
+    ):
+        assert midnight(day, time_zone).isoformat() == first
+
+
+def test_a_zone_knows_its_name_and_its_rules_are_read_from_the_list_of_names() -> None:
+    calendars_of_rating._zone_names.cache_clear()
+    zone.cache_clear()
+    assert zone("Europe/Berlin").key == "Europe/Berlin"
+    assert zone("America/Argentina/Ushuaia").key == "America/Argentina/Ushuaia"
+
+
+def test_a_month_that_no_year_has_is_a_fault_and_no_crash() -> None:
+    with pytest.raises(ValueError, match="month: must be 1 to 12 for a year"):
+        Anchor("year", 1, 13)

@@ -7,12 +7,18 @@ from fractions import Fraction
 import msgspec
 import pytest
 
-from rating.invoices import Invoice, MeterTotal, SegmentUsage, document, preview
+from rating.billing import rate_period
+from rating.commitments import Commitment
+from rating.contracts import Contract
+from rating.credits import Credit
+from rating.invoices import Invoice, MeterTotal, SegmentUsage, document, period_document, preview
 from rating.money import MixedCurrencyError
 from rating.periods import Period
 from rating.plans import Plan
 from rating.prices import Flat, Graduated, PerUnit, Price, Tier
-from rating.rate import Segment
+from rating.rate import Segment, Tariff
+from tests.unit.rating_contracts import OPENING, START, contract
+from tests.unit.rating_contracts import used as rated_used
 
 NOVEMBER = Period(date(2026, 11, 1), date(2026, 12, 1))
 MIDDLE = date(2026, 11, 16)
@@ -104,6 +110,54 @@ def test_each_segment_prices_its_own_days() -> None:
         ("old", NOVEMBER.start, "4.20"),
         ("new", MIDDLE, "0.00"),
     ]
+
+
+def test_a_line_says_whose_it_is_and_when_and_all_that_nothing_prices_is_reported() -> None:
+    plan = Plan("pro", 3, "USD", price=(PerUnit("p", "m", "2"),))
+    segments = [
+        SegmentUsage(Segment(None, NOVEMBER.start, MIDDLE, "no contract"), used(m=1)),
+        SegmentUsage(Segment(plan, MIDDLE, NOVEMBER.end), used(m=2, other=3)),
+    ]
+    invoice = preview("acme", NOVEMBER, segments)
+    assert invoice.account == "acme"
+    (line,) = invoice.lines
+    assert (line.plan, line.plan_version, line.model, line.meter) == ("pro", 3, "per_unit", "m")
+    assert (line.segment_start, line.segment_end) == (MIDDLE, NOVEMBER.end)
+    assert [(row.meter, row.segment_start, row.segment_end) for row in invoice.unrated] == [
+        ("m", NOVEMBER.start, MIDDLE),
+        ("other", MIDDLE, NOVEMBER.end),
+    ]
+
+
+def test_nothing_to_pay_has_the_digits_of_its_currency() -> None:
+    assert document(bill((), {}))["total"] == "0.00"
+    assert document(preview("acme", NOVEMBER, []))["total"] == "0"
+
+
+def test_a_unit_of_many_digits_is_written_without_an_exponent() -> None:
+    invoice = document(bill((Flat("base", "0.00000001"),), {}, "tokens/9"))
+    assert (invoice["total"], invoice["lines"][0]["amount"]) == ("0.000000010", "0.000000010")
+    made = Contract("acme", "pro", START, credit=(Credit(id="c", amount="0.00000001", counts="after_minimum"),))
+    price = PerUnit("p", "m", "0.00000001", allocate_by="zone")
+    tariff = Tariff(None, (Plan("pro", 1, "tokens/9", price=(price,)),), (made,))
+    written = period_document(rate_period(made, [rated_used(1, 2, zone="a")], tariff, OPENING))
+    assert (written["subtotal"], written["total"]) == ("0.000000020", "0.000000010")
+    (line,), (term,) = written["lines"], written["terms"]
+    assert (line["amount"], line["allocated"], term["amount"]) == ("0.000000020", {"a": "0.000000020"}, "-0.000000010")
+
+
+def test_a_rated_period_is_json_with_the_digits_of_its_currency_and_without_what_it_hands_on() -> None:
+    premium = Commitment(id="c", kind="prepaid", amount="2.50")
+    made, tariff = contract(PerUnit("p", "m", "0.50", allocate_by="zone"), commitment=(premium,))
+    rated = rate_period(made, [rated_used(1, "4.0", zone="a"), rated_used(2, "6.00", zone="b")], tariff, OPENING)
+    written = period_document(rated)
+    assert msgspec.json.decode(msgspec.json.encode(written)) == written
+    assert "closing" not in written
+    assert (written["subtotal"], written["total"], written["start"]) == ("5.00", "2.50", "2026-11-01T00:00:00Z")
+    (line,), (term,) = written["lines"], written["terms"]
+    assert (line["quantity"], line["amount"], line["amount_unrounded"]) == ("10", "5.00", "5")
+    assert line["allocated"] == {"a": "2.00", "b": "3.00"}
+    assert term["amount"] == "-2.50"
 
 
 def test_two_currencies_in_one_invoice_raise() -> None:

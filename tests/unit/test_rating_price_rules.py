@@ -58,7 +58,20 @@ EACH_ONCE = "dimensions: must name at least one dimension, each once"
                 "quantity": 1,
                 "price": {**UNIT, "combine": {"how": "sum", "meters": ["x"]}},
             },
-            ["price: is of a fixed quantity, so leave rollup and combine out"],
+            ["price: is of a fixed quantity, so leave rollup, combine and discount out"],
+        ),
+        (
+            {
+                "model": "recurring",
+                "id": "r",
+                "quantity": 1,
+                "price": {**UNIT, "discount": {"percent": 5, "when": {"meter": "x", "above": 1}}},
+            },
+            ["price: is of a fixed quantity, so leave rollup, combine and discount out"],
+        ),
+        (
+            {"model": "recurring", "id": "r", "quantity": 1, "price": matrix(EU)},
+            ["price: is of a fixed quantity, which has no dimensions that choose a cell"],
         ),
         (
             {"model": "recurring", "id": "r", "quantity": -1, "price": {**UNIT, "per": ["zone"]}},

@@ -100,6 +100,12 @@ def test_marginal_is_what_the_difference_adds() -> None:
     assert rating.marginal is marginal
 
 
+def test_marginal_of_a_matrix_asks_for_its_dimensions() -> None:
+    assert marginal(MATRIX, 10, 15, context={"region": "na", "class": "b"}) == Decimal("0.83375")
+    with pytest.raises(OneNumberIsNotEnoughError, match="give region, class in the context"):
+        marginal(MATRIX, 10, 15)
+
+
 @pytest.mark.parametrize(
     ("currency", "rounded"),
     [("USD", "1.67"), ("JPY", "2"), ("KWD", "1.668"), ("credits/0", "2"), ("tokens/4", "1.6675")],
@@ -141,6 +147,37 @@ def test_a_bound_is_reached_or_passed(bound: str, met: tuple[bool, ...]) -> None
     discount = {"percent": 100, "when": {"meter": "quantity", bound: 10}}
     price = {"model": "per_unit", "unit_amount": 1, "discount": discount}
     assert tuple(quote(price, quantity).amount == 0 for quantity in ("9.999", 10, "10.001")) == met
+
+
+def test_a_price_of_two_meters_does_not_take_its_quantity_for_that_of_the_first() -> None:
+    discount = {"percent": 10, "when": {"meter": "quantity", "above": 10}}
+    price = {"model": "per_unit", "unit_amount": 1, "combine": {"how": "sum", "meters": ["m"]}, "discount": discount}
+    assert quote(price, 100, context={"quantity": 11}).amount == 90
+    with pytest.raises(OneNumberIsNotEnoughError, match="depends on quantity"):
+        quote(price, 100)
+
+
+def test_the_terms_of_a_matrix_may_depend_on_a_condition() -> None:
+    price = {**MATRIX, "discount": {"percent": 10, "when": {"meter": "quantity", "at_least": 10}}}
+    eu = {"region": "eu", "class": "a"}
+    assert quote(price, 9, context=eu).amount == Decimal("13.5")
+    found = quote(price, 10, context=eu)
+    assert found.amount == Decimal("13.5")
+    assert [line.step for line in found.lines] == [
+        "units",
+        "discount 50 percent",
+        "discount, its condition met 10 percent",
+    ]
+
+
+def test_what_a_price_asks_for_is_handed_to_its_inner_price() -> None:
+    hits = {"model": "matrix", "dimensions": ["region"], "cell": [{"when": {"region": ["eu"]}, "price": HITS}]}
+    assert quote(hits, 1000, context={"region": "eu", "hits": 900}).amount == 9
+    cell = {"when": {"region": ["eu"]}, "price": {"model": "dynamic", "currency": "EUR"}}
+    matrix = {"model": "matrix", "dimensions": ["region"], "cell": [cell]}
+    assert quote(matrix, 4, context={"region": "eu"}, currency="EUR").amount == 4
+    with pytest.raises(MixedCurrencyError):
+        quote(matrix, 4, context={"region": "eu"})
 
 
 def test_the_quoted_quantity_takes_the_place_of_that_of_a_recurring_price() -> None:

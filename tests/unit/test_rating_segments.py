@@ -17,6 +17,7 @@ import rating
 from rating.calendar import Anchor
 from rating.commitments import Commitment
 from rating.contracts import Account, AddOn, Change, Contract, Override
+from rating.instants import Dated
 from rating.periods import Period, month_of, parse_period, period_of
 from rating.plans import Plan
 from rating.prices import Flat
@@ -65,6 +66,7 @@ def machine_in_auckland(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("machine_in_auckland")
 def test_the_zone_of_the_machine_moves_no_instant_into_another_month() -> None:
     assert period_of(datetime(2026, 11, 30, 23, tzinfo=UTC)) == NOVEMBER
+    assert str(contract("pro", "2026-11-01").from_) == "2026-11-01 00:00:00+00:00"
 
 
 def test_a_contract_names_every_instant_that_is_written_in_it_by_where_it_stands() -> None:
@@ -120,6 +122,28 @@ def test_a_contract_is_written_with_from_and_to_and_survives_json() -> None:
 def test_a_wrong_contract_is_refused_saying_why(bounds: dict[str, str], message: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=message):
         msgspec.convert({"account": "acme", "plan": "pro", **bounds}, type=Contract)
+
+
+class Term(Dated, frozen=True):
+    from_: datetime | None = None
+    to: datetime | None = None
+
+
+def test_a_part_with_no_more_than_two_bounds_has_them_in_their_order() -> None:
+    with pytest.raises(ValueError, match="to: must be after `from`"):
+        Term(START, START)
+    assert Term(START, START + timedelta(days=1)).to == START + timedelta(days=1)
+
+
+def test_an_instant_without_a_zone_is_refused_by_its_name_in_files() -> None:
+    naive = datetime(2026, 1, 1)
+    for name, made in (
+        ("from", lambda: Contract("acme", "pro", naive)),
+        ("to", lambda: Contract("acme", "pro", START, naive)),
+        ("from", lambda: Plan("pro", 1, "USD", from_=naive)),
+    ):
+        with pytest.raises(ValueError, match=f"^{name}: 2026-01-01T00:00:00 has no zone"):
+            made()
 
 
 def test_the_highest_version_of_the_contracts_plan_prices_the_whole_month() -> None:
