@@ -129,7 +129,9 @@ def _owed(
     through: datetime,
     per: Mapping[str, frozenset[str]],
 ) -> dict[tuple[str, str, str, date], _Owed]:
-    """Lines that stand under one key are added: two changes of a price in one day, and the cells of a matrix."""
+    """Lines that stand under one key are added: two changes of a price in one day, and the cells of a matrix. So is
+    what has no price before and after a change; what two prices refuse of one piece is the same usage, and stays once.
+    """
     opening = Opening(max(period.start, contract.from_))
     rated = rate_period(contract, totals, tariff, opening, through=through, explained=False)
     found: dict[tuple[str, str, str, date], _Owed] = {}
@@ -143,9 +145,15 @@ def _owed(
         if was is not None:
             quantity, amount = EXACT.add(quantity, was.quantity), EXACT.add(amount, was.amount or ZERO)
         found[about.key] = _Owed(about, quantity, amount, "")
+    told: set[tuple[tuple[str, str, str, date], datetime]] = set()
     for row in rated.unrated:
         about = Line("", row.meter, part_text(row.values), row.start.date(), "", 0, "", "")
-        found[about.key] = _Owed(about, row.quantity, None, row.reason)
+        if (about.key, row.start) in told:
+            continue
+        told.add((about.key, row.start))
+        was = found.get(about.key, _Owed(about, ZERO, None, row.reason))
+        reason = row.reason if row.reason == was.reason else f"{was.reason}; {row.reason}"
+        found[about.key] = _Owed(about, EXACT.add(was.quantity, row.quantity), None, reason)
     return found
 
 
@@ -158,13 +166,12 @@ def _midnight(day: date) -> datetime:
 
 
 class WholeDue(NamedTuple):
-    """What is due of a contract: the days [start, end), those from `first` on changed (None: none), or it opens."""
+    """What is due of a contract: the days [start, end), of which those from `first` on changed (None: none)."""
 
     contract: Contract
     start: date
     end: date
     first: date | None
-    opens: bool
 
 
 def join(due: dict[tuple[str, datetime], WholeDue], segment: Segment, opens: bool, meters: dict[str, date]) -> None:
@@ -177,12 +184,6 @@ def join(due: dict[tuple[str, datetime], WholeDue], segment: Segment, opens: boo
     was = due.get(place)
     if was is not None:
         firsts = [one for one in (was.first, first) if one is not None]
-        due[place] = WholeDue(
-            contract,
-            min(was.start, start),
-            max(was.end, segment.end),
-            min(firsts, default=None),
-            was.opens or opens,
-        )
+        due[place] = WholeDue(contract, min(was.start, start), max(was.end, segment.end), min(firsts, default=None))
     else:
-        due[place] = WholeDue(contract, start, segment.end, first, opens)
+        due[place] = WholeDue(contract, start, segment.end, first)

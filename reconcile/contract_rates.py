@@ -68,8 +68,13 @@ def contract_rows(
             line = (one.start.date(), one.price, one.meter or "", part)
             quantity, amount = found.get(line, (ZERO, ZERO))
             found[line] = (EXACT.add(quantity, one.quantity), EXACT.add(amount or ZERO, one.amount_unrounded))
+        told: set[tuple[_Line, datetime]] = set()
         for row in rated.unrated:
-            found[(row.start.date(), "", row.meter, part_text(row.values))] = (row.quantity, None)
+            line = (row.start.date(), "", row.meter, part_text(row.values))
+            if (line, row.start) not in told:  # of one piece two prices refuse the same usage
+                quantity, _ = found.get(line, (ZERO, None))
+                found[line] = (EXACT.add(quantity, row.quantity), None)
+            told.add((line, row.start))
         return found
 
     def key(line: _Line, opening: bool, day: date) -> RatedKey:

@@ -258,6 +258,33 @@ def test_i4_the_version_of_a_gauge_grows_with_each_day_that_passes() -> None:
     assert versions == sorted(set(versions))
 
 
+def test_readings_of_two_months_change_the_month_between_them_too() -> None:
+    rater = Rater(catalogue(), lambda account: True)
+    october, december = day_ms(date(2026, 10, 5)), day_ms(date(2026, 12, 5))
+    rater.add(gauge_rows((october, 50), (december, 60)), december)
+    found = stored(rater.rate())
+    assert found[date(2026, 11, 15)].quantity > 0
+    assert len(found) == (date(2026, 12, 5) - date(2026, 10, 5)).days + 1
+
+
+def test_a_late_reading_changes_all_days_after_it_though_the_clock_goes_on_at_once() -> None:
+    rater = Rater(catalogue(), lambda account: True)
+    october, december = day_ms(date(2026, 10, 5)), day_ms(date(2026, 12, 5))
+    rater.add(gauge_rows((october, 50), (december, 60)), december)
+    rater.rate()
+    late = window_row(METERS[2], "", october + DAY_MS, 9, 0, struct.pack("<qQQq", (october + DAY_MS) * 1000, 0, 9, 90))
+    rater.add(encoded([late]), december + 2 * DAY_MS)
+    assert len(stored(rater.rate())) == (date(2026, 12, 7) - date(2026, 10, 6)).days + 1
+
+
+def test_the_series_of_a_meter_are_held_only_where_a_price_looks_closer_than_at_its_total() -> None:
+    plain = msgspec.convert({**PLAN, "price": [{**PRICES[1]}]}, Plan)
+    rater = Rater(msgspec.structs.replace(catalogue(), plans=(plain,)), lambda account: True)
+    assert not rater.usage.series.takes("acme", "bytes")
+    assert rater.usage.series.takes("acme", "stored"), "a gauge is carried by series"
+    assert Rater(catalogue(), lambda account: True).usage.series.takes("acme", "bytes")
+
+
 def test_a_reading_ahead_of_the_clock_is_rated_as_it_is_once_the_clock_has_come() -> None:
     """Under one version a day must not say two things."""
     start_ms = day_ms(NOVEMBER.start)
