@@ -121,6 +121,11 @@ def test_many_rows_outlive_the_growth_of_what_is_known() -> None:
     assert state(held).versions == 400 * 9
 
 
+def test_i7_an_account_and_meter_has_one_place_whatever_series_and_partitions_it_comes_by() -> None:
+    held = merged(*(row(subject=str(n % 5), partition=n % 3, account=f"a{n % 2}") for n in range(30)))
+    assert [(days.account, days.meter) for days in held._places] == [("a0", "s"), ("a1", "s")]
+
+
 def test_versions_of_a_meter_with_other_precisions_add_up() -> None:
     assert state(merged(ROW, row(meter_version=2, sum_lo=5_000))).sum == 2 * 500 * 10**10
 
