@@ -18,6 +18,7 @@ from stack.running import Kafka
 
 _HERE = Path(__file__).parent.parent
 _DOCS = _HERE.parent / "docs" / "peers.md"
+_WIDTH_MIN = 170  # of a terminal: in fewer the many columns fold into one letter each
 
 app = App(name="benchmarks.peers", help="Tollstream's meter stage beside others, on the same topic in the same run.")
 
@@ -68,7 +69,7 @@ def run(
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
-    _show(document, Console())
+    _show(document, Console(width=max(Console().width, _WIDTH_MIN)))
     out.mkdir(parents=True, exist_ok=True)
     last.write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
     console.print(f"written to {last}")
