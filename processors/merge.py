@@ -130,13 +130,13 @@ class Merged:
         if len(self._codes) > known:
             fresh = np.flatnonzero(found >= known)
             first = np.unique(found[fresh], return_index=True)[1]
-            self._read(rows, fresh[first].tolist(), known)
+            self._read(rows, fresh[first], known)
         return found
 
-    def _read(self, rows: Taken, fresh: list[int], known: int) -> None:
+    def _read(self, rows: Taken, fresh: NDArray[np.int64], known: int) -> None:
         """What texts that were never seen say, a row of each, for the codes from `known` on. UnknownMeterError."""
         digests, places = [], []
-        for origin, series, payer in map(rows.parts, fresh):
+        for origin, series, payer in rows.parts(fresh):
             digests.append(xxhash.xxh3_128_digest(origin + series))
             accounts = self._accounts.get(origin)
             if accounts is None:

@@ -93,16 +93,17 @@ class Taken:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def parts(self, at: int) -> tuple[bytes, bytes, bytes]:
-        """Origin, series and account of a row, as they are written."""
-        text, numbers = self.texts[at], self.numbers[at]
-        series = int(numbers["origin_bytes"])
-        account = series + int(numbers["series_bytes"])
-        return text[:series], text[series:account], text[account:]
+    def parts(self, at: Ints) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """Origin, series and account of some rows, as they are written."""
+        series = self.numbers["origin_bytes"][at]
+        account = series + self.numbers["series_bytes"][at]
+        for one, begin, end in zip(at.tolist(), series.tolist(), account.tolist(), strict=True):
+            text = self.texts[one]
+            yield text[:begin], text[begin:end], text[end:]
 
     def row(self, at: int) -> WindowRow:
         """A row by itself."""
-        origin, series, account = self.parts(at)
+        [(origin, series, account)] = self.parts(np.array([at]))
         members = self._alone[at][HEAD + len(self.texts[at]) :] if at < len(self._alone) else b""
         return row_of(origin_of(origin), _SERIES.decode(series), account.decode(), self.numbers[at].tolist(), members)
 
