@@ -68,6 +68,7 @@ class MeterStage:
         self._first_end: dict[int, int] = {}  # partition -> the end of its log when first reached
         self._since_checkpoint = self._letter_bytes = 0  # events; bytes of their letters
         self._portion = Portion(self._processing.consume_messages_max)
+        self.behind = False  # the log has more, and what was taken last is old
         now = self._clock.monotonic()
         self._checkpoint_at = self._mark_at = self._verify_at = now
         self._consumer = PartitionConsumer(
@@ -130,8 +131,8 @@ class MeterStage:
                 self._owners[partition].at_end()
                 self._first_end.setdefault(partition, self._owners[partition].state.offset)
         now = self._clock.monotonic()
-        behind = self._consumer.behind(int(self._clock.time() * 1000), self._processing.behind_ms)
-        times = self._processing.behind_factor if behind else 1
+        self.behind = self._consumer.behind(int(self._clock.time() * 1000), self._processing.behind_ms)
+        times = self._processing.behind_factor if self.behind else 1
         due_at = self._checkpoint_at + self._processing.checkpoint_interval_ms * times / 1000
         full = self._since_checkpoint >= self._processing.checkpoint_events * times
         if full or self._letter_bytes >= self._settings.limits.letters_bytes_max or now >= due_at:

@@ -91,8 +91,11 @@ class RateStage:
             self._quiet.pop(partition, None)
             self._swept.discard(partition)
 
-    def step(self, timeout_s: float) -> int:
-        """Take rows, merge them, and rate what changed when it is time. The number of rows taken."""
+    def step(self, timeout_s: float, *, backlog: bool = False) -> int:
+        """Take rows, merge them, and rate what changed when it is time. The number of rows taken.
+
+        `backlog`: of events, as there is mostly none of rows then; what is rated now is soon to be rated again.
+        """
         taken = self._consumer.take(self._portion.messages, timeout_s)
         count = rows = 0
         for partition, messages in taken.items():
@@ -106,7 +109,7 @@ class RateStage:
         self._wake()
         processing = self._settings.processing
         behind = self._consumer.behind(int(self._clock.time() * 1000), processing.behind_ms)
-        times = processing.behind_factor if behind else 1
+        times = processing.behind_factor if behind or backlog else 1
         due_at = self._rated_at + processing.rate_interval_ms * times / 1000
         if self._clock.monotonic() >= due_at and (self._sent is None or self._sent.done()):
             self._emit()

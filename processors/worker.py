@@ -87,7 +87,7 @@ class Worker:
         try:
             while not self._stop.is_set():
                 taken = meter.step(_IDLE_S)
-                rows = rate.step(0 if taken else _IDLE_S)
+                rows = rate.step(0 if taken else _IDLE_S, backlog=meter.behind)
                 self._events += taken
                 self._rows += rows
                 self._listen(meter, rate)
