@@ -59,7 +59,7 @@ def usage_columns(rows: WindowRows, catalogue: Catalogue) -> UsageRows:
         precision=each(meter.precision for meter in meters),
         subject=[one[0] for block in blocks for one in block.series],
         dims=[one for block, meter in zip(blocks, meters, strict=True) for one in _dims(block, meter)],
-        account=[one for block in blocks for one in block.account],
+        account=[one for block in blocks for one in block.accounts],
         window_end_ms=numbers["window_start_ms"] + each(meter.window_ms for meter in meters),
         topic=texts(block.topic for block in blocks),
         partition=each(block.partition for block in blocks),

@@ -93,12 +93,12 @@ def table_blocks(
     for name in set(table.dtype.names or ()).intersection(NUMBERS.names or ()):
         numbers[name] = table.column(name)[at]
     series = list(map(table.series.seen.__getitem__, table.column("series")[at].tolist()))
-    account, moved = [one[0] for one in series], catalogue.mappings
+    account, moved = None, catalogue.mappings
     if moved:  # a look-up in an empty mapping costs as much as the rest of this
         windows = numbers["window_start_ms"].tolist()
         account = [
-            catalogue.account_of(subject, window) if subject in moved else subject
-            for subject, window in zip(account, windows, strict=True)
+            catalogue.account_of(one[0], window) if one[0] in moved else one[0]
+            for one, window in zip(series, windows, strict=True)
         ]
     yield Block(key, topic_id, partition, series, account, numbers, at=at)
     if first_chunk is None:
@@ -113,5 +113,5 @@ def table_blocks(
     # Nothing but their members: the latest reading may be of a later event than the row's version says.
     apart = np.zeros(len(places), NUMBERS)
     apart["window_start_ms"], apart["chunk"], apart["offset"] = numbers["window_start_ms"][places], chunks, offsets
-    of = [series[place] for place in places], [account[place] for place in places]
+    of = [series[place] for place in places], account and [account[place] for place in places]
     yield Block(key, topic_id, partition, *of, apart, members)

@@ -2,7 +2,8 @@
 
 A record of many rows is FORM_MANY, the number of rows, which columns of NUMBERS it has as bits, and the bytes of the
 origin, u32 each; the origin; those columns, one after the other; of each row the bytes of its series and of its
-account, u32 each, one column after the other; series and account of each row. A column that it lacks is 0 in each row.
+account, u32 each, one column after the other; series and account of each row. A column that it lacks is 0 in each row,
+and an account without bytes is the subject.
 Where a row says more than that, its members, it has a record of its own: processors.window_rows has its form.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from operator import add
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -52,16 +54,18 @@ def packed(block: Block, homes: Homes) -> Iterator[tuple[int, Ints, bytes]]:
     origin = ENCODE((*block.meter, block.topic, block.partition))
     columns = [name for name in _COLUMNS if block.numbers[name].any()]
     mask = sum(1 << _COLUMNS.index(name) for name in columns)
-    texts = np.empty((len(block.series), 2), np.object_)  # series and account of each row
-    texts[:, 0] = list(map(ENCODE, block.series))
-    texts[:, 1] = [account.encode() for account in block.account]
-    lengths = np.array([list(map(len, some)) for some in texts.T], "<u4").T
-    partitions = homes.of(block.account)
+    texts = list(map(ENCODE, block.series))
+    lengths = np.zeros((len(texts), 2), "<u4")
+    lengths[:, 0] = list(map(len, texts))
+    if block.account is not None:
+        accounts = [account.encode() for account in block.account]
+        lengths[:, 1], texts = list(map(len, accounts)), list(map(add, texts, accounts))
+    partitions = homes.of(block.accounts)
     order = np.argsort(partitions, kind="stable")
     for rows in _cut(order, partitions[order], lengths[order].sum(axis=1)):
         begin = _BEGIN.pack(FORM_MANY, len(rows), mask, len(origin))
         parts = [begin, origin, *(block.numbers[name][rows].tobytes() for name in columns)]
-        parts += [lengths[rows].T.tobytes(), *texts[rows].ravel().tolist()]
+        parts += [lengths[rows].T.tobytes(), *map(texts.__getitem__, rows.tolist())]
         yield int(partitions[rows[0]]), rows, b"".join(parts)
 
 
@@ -69,12 +73,8 @@ def _cut(order: Ints, partitions: Ints, lengths: Ints) -> list[Ints]:
     """The rows where the partition changes, and at the limits of a record."""
     if not len(order):
         return []
-    first = np.flatnonzero(np.append(True, partitions[1:] != partitions[:-1]))
-    of = np.repeat(first, np.diff(np.append(first, len(order))))  # of each row the first of its partition
-    sizes = np.cumsum(lengths)
-    full = (np.arange(len(order)) - of) // ROWS_MAX + (sizes - sizes[of]) // BYTES_MAX
-    at = np.flatnonzero((partitions[1:] != partitions[:-1]) | (full[1:] != full[:-1])) + 1
-    return np.split(order, at)
+    full = np.arange(len(order)) // ROWS_MAX + np.cumsum(lengths) // BYTES_MAX
+    return np.split(order, np.flatnonzero((np.diff(partitions) != 0) | (np.diff(full) != 0)) + 1)
 
 
 class Taken:
@@ -99,7 +99,7 @@ class Taken:
         account = series + self.numbers["series_bytes"][at]
         for one, begin, end in zip(at.tolist(), series.tolist(), account.tolist(), strict=True):
             text = self.texts[one]
-            yield text[:begin], text[begin:end], text[end:]
+            yield text[:begin], text[begin:end], text[end:] or _SERIES.decode(text[begin:end])[0].encode()
 
     def row(self, at: int) -> WindowRow:
         """A row by itself."""
@@ -128,6 +128,8 @@ def _many(value: bytes) -> tuple[NDArray[Any], list[bytes]]:
     """Numbers and texts of a record of many rows."""
     try:
         _, count, mask, origin_bytes = _BEGIN.unpack_from(value)
+        if 8 * count > len(value):
+            raise ValueError(f"{count} rows in {len(value)} bytes")
         numbers, at = np.zeros(count, NUMBERS), _BEGIN.size + origin_bytes
         numbers["form"], numbers["origin_bytes"] = FORM, origin_bytes
         for bit, name in enumerate(_COLUMNS):
@@ -139,10 +141,11 @@ def _many(value: bytes) -> tuple[NDArray[Any], list[bytes]]:
             at += 4 * count
     except (struct.error, ValueError) as error:
         raise UnknownFormatError(f"a record of usage.windows ends too soon ({error})") from error
-    ends = np.cumsum(numbers["series_bytes"].astype(np.int64) + numbers["account_bytes"]) + at
-    if mask >> len(_COLUMNS) or (int(ends[-1]) if count else at) != len(value):
+    sizes = numbers["series_bytes"].astype(np.int64) + numbers["account_bytes"]
+    cuts = [at, *(at + np.cumsum(sizes)).tolist()]
+    if mask >> len(_COLUMNS) or cuts[-1] != len(value):
         raise UnknownFormatError("a record of usage.windows is of another length than it says")
-    origin, cuts = value[_BEGIN.size : _BEGIN.size + origin_bytes], [at, *ends.tolist()]
+    origin = value[_BEGIN.size : _BEGIN.size + origin_bytes]
     return numbers, [origin + value[start:end] for start, end in pairwise(cuts)]
 
 

@@ -83,28 +83,33 @@ class Block(msgspec.Struct):
     topic: str  # id of the events topic
     partition: int
     series: list[Series]
-    account: list[str]
+    account: list[str] | None  # None: each is its subject's own
     numbers: NDArray[Any]  # of NUMBERS
     members: list[bytes] | None = None  # None: no row has any
     at: Ints | None = None  # of a partial's own row: which it is of the meter's table
 
+    @property
+    def accounts(self) -> list[str]:
+        """The account of each row."""
+        return [one[0] for one in self.series] if self.account is None else self.account
+
     def messages(self, token: bytes) -> Iterator[tuple[str, bytes, bytes]]:
         """Account, key and value of each row."""
-        numbers, accounts = self.numbers.copy(), [account.encode() for account in self.account]
+        numbers, accounts = self.numbers.copy(), [account.encode() for account in self.accounts]
         origin = ENCODE((*self.meter, self.topic, self.partition))
         series = list(map(ENCODE, self.series))
         numbers["form"], numbers["origin_bytes"] = FORM, len(origin)
         numbers["series_bytes"], numbers["account_bytes"] = list(map(len, series)), list(map(len, accounts))
         heads, members = numbers.tobytes(), self.members or [b""] * len(series)
         starts = range(0, len(heads), HEAD)
-        for at, payer, one, account, added in zip(starts, self.account, series, accounts, members, strict=True):
+        for at, payer, one, account, added in zip(starts, self.accounts, series, accounts, members, strict=True):
             head, about = heads[at : at + HEAD], origin + one
             yield payer, about + head[_KEY] + token, b"".join((head, about, account, added))
 
     def __iter__(self) -> Iterator[WindowRow]:
         members = self.members or [b""] * len(self.series)
         for series, account, numbers, added in zip(
-            self.series, self.account, self.numbers.tolist(), members, strict=True
+            self.series, self.accounts, self.numbers.tolist(), members, strict=True
         ):
             yield row_of((*self.meter, self.topic, self.partition), series, account, numbers, added)
 

@@ -105,9 +105,29 @@ def test_a_record_with_columns_of_newer_code_is_refused() -> None:
 
 
 def test_homes_remember_no_more_than_their_limit() -> None:
-    homes = Homes(5)
+    homes, sizes = Homes(5), []
     with mock.patch("processors.homes._ACCOUNTS_MAX", 10):
         for n in range(40):
-            [at] = homes.of([f"a{n}"]).tolist()
-            assert at == partition_of(f"a{n}".encode(), 5)
-            assert len(homes) <= 11
+            found = homes.of([f"a{n}"])
+            assert found.dtype == np.int64
+            assert found.tolist() == [partition_of(f"a{n}".encode(), 5)]
+            sizes.append(len(homes))
+    assert max(sizes) == 11
+
+
+def test_a_record_that_says_it_has_more_rows_than_bytes_is_refused_before_room_is_made_for_them() -> None:
+    value = values(rows())[0]
+    with pytest.raises(UnknownFormatError, match="4294967295 rows"):
+        Taken([value[:4] + b"\xff" * 4 + value[8:]])
+
+
+def test_an_account_that_is_the_subject_itself_is_not_written_twice() -> None:
+    plain = WindowRow(
+        "m", 1, "subject-and-account", [], "subject-and-account", 0, "T", 2, 0, 1, 1, 0, 0, 0, 0, 0, 0, b""
+    )
+    [block] = WindowRows.of([plain]).blocks
+    block.account = None
+    [(partition, _, value)] = packed(block, Homes(50))
+    assert partition == partition_of(b"subject-and-account", 50)
+    assert value.count(b"subject-and-account") == 1
+    assert list(Taken([value])) == [plain]

@@ -12,6 +12,7 @@ import pytest
 
 from config.catalogue import Catalogue, EventType, Meter
 from config.settings import Limits
+from edge.murmur2 import partition_of
 from processors.events import Decoder
 from processors.homes import Homes
 from processors.meter import Batch, PartitionState
@@ -122,24 +123,84 @@ def test_what_is_on_the_topic_does_not_grow_with_how_often_a_partial_changes() -
     assert max(sizes[100:]) <= max(sizes[:100]) * 1.2
 
 
+class Plain(Compacted):
+    """Of one meter and one partition of the topic, so that a record is told by who is in it."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        plain = msgspec.structs.replace(CATALOGUE, meters=CATALOGUE.meters[:1])
+        self.state = PartitionState(plain, Limits(), Decoder(plain, Limits(), 0))
+        self.sent = Sent("topic", 3, Homes(1))
+
+    def said(self, *subjects: int, hour: float = 0) -> dict[bytes, list[int]]:
+        """By key who is in the records that leave once an event of each subject is folded."""
+        self.fold(list(subjects), hour)
+        self.flying = None
+        return {
+            one.key: [int(row.subject.removeprefix("zone-")) for row in Taken([one.value])] for one in self.checkpoint()
+        }
+
+    def acknowledged(self) -> None:
+        self.sent.acknowledged(self.state.offset)
+
+
+def test_what_is_left_of_a_thin_record_is_sent_once_more_and_its_key_used_again() -> None:
+    one = Plain()
+    [first] = one.said(*range(8))
+    one.acknowledged()
+    assert list(one.said(*range(7)).values()) == [[0, 1, 2, 3, 4, 5, 6], [7]]
+    assert first not in one.said(0)
+    one.acknowledged()
+    assert one.said(0) == {first: [0]}
+    assert len(one.sent._held) == 3  # those of 1 to 6, of 7, and of 0
+    assert one.sent._thin == set()
+
+
+def test_a_record_is_not_thin_while_a_quarter_of_it_is_news() -> None:
+    one = Plain()
+    one.said(*range(8))
+    assert list(one.said(*range(6)).values()) == [[0, 1, 2, 3, 4, 5]]
+    assert one.sent._thin == set()
+
+
+@pytest.mark.parametrize(("others", "emptied"), [(23, True), (24, False)])
+def test_thin_records_are_emptied_once_they_are_many_for_what_is_open(others: int, emptied: bool) -> None:
+    one = Plain()
+    one.said(*range(8))
+    assert ([7] in one.said(*range(100, 100 + others), *range(7)).values()) is emptied
+    assert (len(one.sent._thin) == 0) is emptied
+
+
 def test_a_key_is_used_again_only_once_what_superseded_its_record_is_acknowledged() -> None:
+    one = Plain()
+    first, second, third = (key for _ in range(3) for key in one.said(7))
+    assert len({first, second, third}) == 3
+    one.sent.acknowledged(2)  # the second, that is; the third is on its way
+    [again] = one.said(7)
+    assert again == first
+    one.sent.acknowledged(one.state.offset)
+    assert {key for _ in range(2) for key in one.said(7)} == {second, third}
+
+
+def test_records_go_to_the_partition_of_their_accounts() -> None:
     one = Compacted(1)
-    keys: list[set[bytes]] = []
-    for _ in range(4):
-        one.fold([7])
-        rows = changed_rows(one.state, "topic", 3)
-        for table in one.state.tables.values():
-            table.settle()
-        keys.append({record.key for record in one.sent.records(one.state, rows, b"token")})
-    alone = {key for key in keys[0] if key in keys[1]}  # chunks of members have their own key, ever the same
-    assert not (keys[0] & keys[1]) - alone
-    assert not (keys[1] & keys[3]) - alone
-    one.sent.acknowledged(one.state.offset - 1)  # all but the last one
-    one.fold([7])
-    rows = changed_rows(one.state, "topic", 3)
-    again = {record.key for record in one.sent.records(one.state, rows, b"token")} - alone
-    assert again <= keys[0] | keys[1]
-    assert not again & keys[3]
+    one.fold(list(range(30)))
+    made = one.checkpoint()
+    assert {record.partition for record in made} == {0, 1}
+    for record in made:
+        assert {partition_of(row.account.encode(), 2) for row in Taken([record.value])} == {record.partition}
+    assert len({record.key for record in made}) == len(made)
+
+
+def test_keys_of_one_partition_are_not_used_on_another() -> None:
+    one = Compacted(1)
+    where: dict[bytes, set[int]] = {}
+    for turn in range(20):
+        one.fold([turn % 5, 9])
+        for record in one.checkpoint():
+            where.setdefault(record.key, set()).add(record.partition)
+        one.sent.acknowledged(one.state.offset)
+    assert all(len(found) == 1 for found in where.values())
 
 
 def test_two_owners_share_no_key() -> None:
@@ -155,11 +216,29 @@ def test_two_owners_share_no_key() -> None:
     assert other == set()
 
 
-def test_what_is_remembered_of_records_goes_with_their_windows() -> None:
-    one = Compacted(2)
-    for hour in range(6):
-        one.fold(list(range(30)), hour)
-        one.checkpoint()
-        one.close()
-        with mock.patch("processors.sent._WORTH_A_LOOK", 0):
-            assert len(one.sent._held) <= 3 * 2 * 3
+def test_a_record_that_holds_closed_windows_too_is_never_written_over() -> None:
+    one = Plain()
+    [first] = one.said(*range(8))
+    one.said(100, hour=1.5)
+    one.close()
+    assert len(one.sent._held) == 2  # nothing is closed yet
+    one.fold([0], 2.6)  # now the first hour is
+    one.close()
+    assert one.sent._held.keys() == {1}
+    one.acknowledged()
+    assert first not in one.said(0, 100, hour=2.7)
+    assert one.read() == one.newest
+
+
+def test_what_is_thin_is_forgotten_with_its_windows_and_nothing_else_is_sent_again() -> None:
+    one = Plain()
+    one.said(*range(8))
+    with mock.patch("processors.sent._WORTH_A_LOOK", 0):
+        one.said(*range(7))
+    assert one.sent._thin == {0}
+    one.close()
+    assert one.sent._thin == {0}
+    assert list(one.said(50, 51, 52, hour=2.5).values()) == [[50, 51, 52], [7]]
+    one.close()
+    assert one.sent._thin == set()
+    assert list(one.said(50, hour=2.5).values()) == [[50]]
