@@ -61,7 +61,7 @@ def packed(block: Block, homes: Homes) -> Iterator[tuple[int, Ints, bytes]]:
         accounts = [account.encode() for account in block.account]
         lengths[:, 1], texts = list(map(len, accounts)), list(map(add, texts, accounts))
     partitions = homes.of(block.accounts)
-    order = np.argsort(partitions, kind="stable")
+    order = np.argsort(partitions)
     for rows in _cut(order, partitions[order], lengths[order].sum(axis=1)):
         begin = _BEGIN.pack(FORM_MANY, len(rows), mask, len(origin))
         parts = [begin, origin, *(block.numbers[name][rows].tobytes() for name in columns)]

@@ -58,9 +58,10 @@ class Sent:
                 made += self._pack(state, block, token)
         held = sum(self._held[number].rows for number in self._thin)
         if held * _WORTH_A_LOOK > sum(map(len, state.tables.values())):
-            thin, self._thin = self._thin, set()
+            thin = set(self._thin)
             for block in self._rest_of(thin, state):
                 made += self._pack(state, block, token)
+            self._thin -= thin
             for number in thin:  # what is left are rows of closed windows: it stays for good
                 self._held.pop(number, None)
         return made

@@ -242,3 +242,30 @@ def test_what_is_thin_is_forgotten_with_its_windows_and_nothing_else_is_sent_aga
     one.close()
     assert one.sent._thin == set()
     assert list(one.said(50, hour=2.5).values()) == [[50]]
+
+
+def test_a_thin_record_with_rows_of_closed_windows_is_emptied_of_the_others_and_left() -> None:
+    one = Plain()
+    one.fold([0])
+    [first] = one.said(*range(1, 10), hour=1)
+    one.said(100, hour=2.6)  # closes the first hour
+    one.close()
+    assert list(one.said(*range(1, 9), hour=1.65).values()) == [[*range(1, 9)], [9]]
+    assert 0 not in one.sent._held
+    one.acknowledged()
+    assert first not in {key for _ in range(3) for key in one.said(9, hour=1.65)}
+    assert one.read() == one.newest
+
+
+def test_thin_records_of_all_meters_are_emptied() -> None:
+    one = Compacted(1)
+    one.fold(list(range(8)))
+    one.checkpoint()
+    one.fold(list(range(7)))
+    one.checkpoint()
+    one.sent.acknowledged(one.state.offset)
+    for _ in range(4):
+        one.fold([0])
+        one.checkpoint()
+    assert one.read() == one.newest
+    assert {held.rows for held in one.sent._held.values()} <= {1, 2, 3, 4, 5, 6, 7}
