@@ -67,7 +67,8 @@ class Decoder:
         places = np.array([*columnar], np.int32)
         parts = [(places, self._arrow.decode([*columnar.values()], timestamps_ms[places], self.vocabulary))]
         others = np.setdiff1d(np.arange(len(values), dtype=np.int32), places)
-        parts.append((others, self._decode([values[place] for place in others.tolist()], timestamps_ms[others])))
+        left, stamps = [values[place] for place in others.tolist()], timestamps_ms[others]
+        parts.append((others, self._few.decode(left, stamps, self.vocabulary) or self._decode(left, stamps)))
         return joined(parts)
 
     def _decode(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
