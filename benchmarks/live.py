@@ -43,7 +43,7 @@ class Run(msgspec.Struct):
     work_s: float  # from the first message taken until all is acknowledged
     tail_s: float  # the part of it after the last message was taken; 0 if a late joiner took some again after it
     taken: int  # messages of events, with those folded again because their partition moved
-    rows: int  # messages of `usage.windows`
+    rows: int  # of `usage.windows`
     restarts: int
     processes: list[Process]
     meter: Spent  # of all workers together

@@ -14,6 +14,7 @@ from benchmarks.load import configuration
 from benchmarks.processes import peak_resident_bytes, resident_bytes
 from config.settings import Settings
 from processors.columns import usage_columns
+from processors.homes import Homes
 from processors.meter import Batch
 from processors.owner import Mark, Owner
 from processors.state import RedisSlot, connect
@@ -95,7 +96,7 @@ def measure(directory: Path, partials: int, say: Callable[[str], None]) -> Memor
 def owner_of(url: str, name: str) -> Owner:
     config = configuration({"TOLLSTREAM_REDIS__URL": url})
     slot = RedisSlot(connect(url), name, 0)
-    return Owner(slot, _WholeLog(), config.catalogue, config.settings, name, 0)
+    return Owner(slot, _WholeLog(), config.catalogue, config.settings, name, 0, Homes(1))
 
 
 def _fold(url: str, name: str, identities: int, series: int) -> Held:

@@ -15,6 +15,7 @@ from benchmarks.load import configuration
 from benchmarks.memory import batches, checkpoint, owner_of, take_over
 from benchmarks.open_state import NAME, fill
 from benchmarks.processes import peak_resident_bytes
+from processors.homes import Homes
 from processors.meter import Batch
 from processors.owner import Mark, Owner
 from processors.state import RedisSlot, connect
@@ -93,7 +94,7 @@ def _fold_again(url: str, events: int) -> Taken:
     assert mark is not None
     config = configuration({"TOLLSTREAM_REDIS__URL": url})
     slot = RedisSlot(connect(url), "again", 0)
-    owner = Owner(slot, _MarkedLog(mark), config.catalogue, config.settings, "again", 0)
+    owner = Owner(slot, _MarkedLog(mark), config.catalogue, config.settings, "again", 0, Homes(1))
     del first
     began_s = time.monotonic()
     owner.begin()

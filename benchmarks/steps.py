@@ -21,9 +21,11 @@ from processors.checkpoint import Recorder
 from processors.columns import rated_columns, usage_columns
 from processors.consume import batch_of
 from processors.events import Decoded, Decoder
+from processors.homes import Homes
 from processors.meter import PartitionState
 from processors.outputs import changed_rows
 from processors.rate import Rater
+from processors.sent import Sent
 from processors.window_rows import WindowRows
 from processors.worker import few_collections
 
@@ -80,12 +82,15 @@ class _TimedDecoder(Decoder):
 class _Partition:
     """`turns`: its messages, as they are taken together."""
 
-    def __init__(self, config: Config, watch: _Stopwatch, turns: list[list[Message]], *, kernel: bool) -> None:
+    def __init__(
+        self, number: int, config: Config, watch: _Stopwatch, turns: list[list[Message]], *, kernel: bool
+    ) -> None:
         limits, processing = config.settings.limits, config.settings.processing
         decoder = _TimedDecoder(config.catalogue, limits, processing.skew_ms, kernel=kernel)
         decoder.watch = watch
         self.state = PartitionState(config.catalogue, limits, decoder)
         self.recorder = Recorder(self.state, limits.state_segment_bytes_max)
+        self.sent = Sent("topic", number, Homes(config.settings.kafka.windows_partitions))
         self.turns = turns
 
 
@@ -94,7 +99,7 @@ def measure(events: int, form: str = "json", *, kernel: bool = False) -> Steps:
     config, watch = configuration(), _Stopwatch()
     now = datetime.now(UTC)
     logs = _logs(events, now, config.settings.kafka.partitions, form)
-    partitions = [_Partition(config, watch, turns, kernel=kernel) for turns in logs]
+    partitions = [_Partition(number, config, watch, turns, kernel=kernel) for number, turns in enumerate(logs)]
     rater = Rater(config.catalogue, lambda account: True)
     first = batch_of(logs[0][0])
     Decoder(config.catalogue, config.settings.limits, 0).decode(first.values, first.timestamp_ms)  # imports
@@ -107,9 +112,8 @@ def measure(events: int, form: str = "json", *, kernel: bool = False) -> Steps:
                 watch.time(_FOLD, one.state.fold, watch.time(_TAKE, batch_of, one.turns[turn]))
         last = turn == longest - 1
         if (turn + 1) % _CHECKPOINT_BATCHES == 0 or last:
-            changed = _checkpoint(config, watch, partitions)
-            rows += len(changed)
-            watch.time("merge", rater.add, watch.time("encode rows", _encode, changed))
+            values = _checkpoint(config, watch, partitions)
+            rows += watch.time("merge", rater.add, values)
         if (turn + 1) % (_CHECKPOINT_BATCHES * _RATE_CHECKPOINTS) == 0 or last:
             priced = watch.time("rate", rater.rate)
             watch.time("columns of rated rows", rated_columns, priced)
@@ -118,18 +122,19 @@ def measure(events: int, form: str = "json", *, kernel: bool = False) -> Steps:
     return Steps(form, kernel, events, rows, rated, _steps(watch.cpu_s, events, rows, rated))
 
 
-def _checkpoint(config: Config, watch: _Stopwatch, partitions: list[_Partition]) -> WindowRows:
-    changed = WindowRows()
+def _checkpoint(config: Config, watch: _Stopwatch, partitions: list[_Partition]) -> list[bytes]:
+    """The records for stage 2."""
+    changed, values = WindowRows(), list[bytes]()
     for number, one in enumerate(partitions):
-        changed += watch.time("output rows", changed_rows, one.state, "topic", number)
+        rows = watch.time("output rows", changed_rows, one.state, "topic", number)
         written = watch.time("checkpoint", one.recorder.checkpoint, 0, 0)
         watch.time("checkpoint", one.recorder.commit, written)
+        records = watch.time("encode rows", one.sent.records, one.state, rows, b"token")
+        one.sent.acknowledged(one.state.offset)
+        values += [record.value for record in records]
+        changed += rows
     watch.time("columns of usage rows", usage_columns, changed, config.catalogue)
-    return changed
-
-
-def _encode(rows: WindowRows) -> list[bytes]:
-    return [value for _, _, value in rows.messages(b"token")]
+    return values
 
 
 def _steps(cpu_s: dict[str, float], events: int, rows: int, rated: int) -> list[Step]:

@@ -27,7 +27,7 @@ class Point(msgspec.Struct):
     events_s: float  # first message taken to all rated and acknowledged
     workers_us: float
     all_us: float
-    rows: int  # messages of `usage.windows`
+    rows: int  # of `usage.windows`
 
 
 class Sweeps(msgspec.Struct):

@@ -191,4 +191,4 @@ def sweep_table(name: str, points: Sequence[Point], events: int) -> Table:
         for one in points
     ]
     columns = [name, "events/s, middle 80%", "events/s, to the end", "workers, CPU us an event", "ratio"]
-    return Table(f"whole pipeline, by {name}", [*columns, "everything, CPU us", "messages of windows an event"], rows)
+    return Table(f"whole pipeline, by {name}", [*columns, "everything, CPU us", "rows of windows an event"], rows)

@@ -169,6 +169,19 @@ class PartitionConsumer:
             self._consumer.close()
 
 
+class Portion:
+    """How many messages to take at once, so that what they hold stays in the processor's cache."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: events, or rows. The first time it is little, as one message may hold thousands."""
+        self._most, self.messages = most, max(1, most // 100)
+
+    def took(self, messages: int, held: int) -> None:
+        """So many messages held so many events."""
+        if messages:
+            self.messages = max(1, self._most * messages // max(messages, held))
+
+
 def batch_of(messages: list[Any]) -> Batch:
     """Messages of one partition as the fold takes them."""
     return Batch(

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from config.catalogue import Meter
 from processors.identity import DigestSet
+from processors.row_records import Taken, origin_of
 from processors.sequences import splitmix
 from processors.series import SeriesStates
 from processors.states import DIGITS, UsageState
 from processors.vocabulary import Codes
-from processors.window_rows import TEXTS_BEGIN, MeterKey, cuts_of, heads, origin_of, read, texts_of
+from processors.window_rows import MeterKey
 from rating.periods import Period, month_of
 
 _Number = TypeVar("_Number", np.int64, np.uint64)
@@ -120,22 +121,23 @@ class Merged:
         self._accounts: dict[bytes, _Accounts] = {}  # by origin
         self._same: dict[MeterKey, _Accounts] = {}
 
-    def _codes_of(self, texts: list[bytes]) -> NDArray[np.int64]:
-        """int64[n]: a small integer for each text. UnknownMeterError."""
-        if len(self._codes) + len(texts) > _TEXTS_MAX:
+    def _codes_of(self, rows: Taken) -> NDArray[np.int64]:
+        """int64[n]: a small integer for the texts of each row. UnknownMeterError."""
+        if len(self._codes) + len(rows) > _TEXTS_MAX:
             self._forget_texts()
         known = len(self._codes)
-        found = self._codes.codes(texts, len(texts))
+        found = self._codes.codes(rows.texts, len(rows))
         if len(self._codes) > known:
-            self._read(self._codes.seen[known:], known)
+            fresh = np.flatnonzero(found >= known)
+            first = np.unique(found[fresh], return_index=True)[1]
+            self._read(rows, fresh[first], known)
         return found
 
-    def _read(self, texts: list[bytes], known: int) -> None:
-        """What some texts that were never seen say, for the codes from `known` on. UnknownMeterError."""
+    def _read(self, rows: Taken, fresh: NDArray[np.int64], known: int) -> None:
+        """What texts that were never seen say, a row of each, for the codes from `known` on. UnknownMeterError."""
         digests, places = [], []
-        for text, series, account in zip(texts, *cuts_of(texts), strict=True):
-            digests.append(xxhash.xxh3_128_digest(text[TEXTS_BEGIN:account]))  # origin and series
-            origin, payer = text[TEXTS_BEGIN:series], text[account:]
+        for origin, series, payer in rows.parts(fresh):
+            digests.append(xxhash.xxh3_128_digest(origin + series))
             accounts = self._accounts.get(origin)
             if accounts is None:
                 accounts = self._accounts[origin] = self._accounts_of(origin)
@@ -165,12 +167,15 @@ class Merged:
         self._each.append(closer or meter.aggregation not in _SUMMED)
         return place
 
-    def add(self, values: Sequence[bytes]) -> None:
-        """Merge a batch of rows, in any order, any number of times. UnknownMeterError, UnknownFormatError."""
-        if not values:
-            return
-        numbers = heads(values)
-        codes = self._codes_of(texts_of(values, numbers))
+    def add(self, values: Sequence[bytes]) -> int:
+        """Merge the rows of some records, in any order, any number of times; how many they are.
+
+        UnknownMeterError, UnknownFormatError.
+        """
+        rows = Taken(values)
+        if not len(rows):
+            return 0
+        numbers, codes = rows.numbers, self._codes_of(rows)
         at, new = self._known.place(_identity(self._digests[codes], numbers))
         self._kept = _room(self._kept, self._known.count)
         self._kept[at[new], 0] = -1
@@ -182,10 +187,11 @@ class Merged:
         place, day = self._place[codes[chosen]], numbers["window_start_ms"][chosen] // _DAY_MS
         self._move(place, day, moved)
         for one in np.flatnonzero(np.frombuffer(bytes(self._each), np.bool_)[place]).tolist():
-            meter, row = self._of[place[one]].meter, read(values[chosen[one]])
+            meter, row = self._of[place[one]].meter, rows.row(int(chosen[one]))
             self._places[place[one]][_day(int(day[one]))].extend(row, meter)
             if self.series is not None:
                 self.series.add(row, meter, *moved[one].tolist())
+        return len(rows)
 
     def _move(self, place: NDArray[np.int64], day: NDArray[np.int64], moved: NDArray[np.int64]) -> None:
         """Rows that are newer than what was held, by what they differ: once for each account, meter and day."""

@@ -20,7 +20,6 @@ from confluent_kafka import KafkaException
 
 from config.catalogue import Catalogue
 from config.settings import Settings
-from edge.murmur2 import partition_of
 from processors.columns import (
     identity_columns,
     ledger_columns,
@@ -29,8 +28,9 @@ from processors.columns import (
     outcome_columns,
     usage_columns,
 )
-from processors.consume import PartitionConsumer, batch_of
+from processors.consume import PartitionConsumer, Portion, batch_of
 from processors.health import past_the_end
+from processors.homes import Homes
 from processors.marks import KafkaLog, Marks, WrongLogError
 from processors.outputs import Released
 from processors.owner import Owner
@@ -43,7 +43,6 @@ from sinks.errors import Retryable
 from sinks.topics import LETTER_RAW_BYTES_MAX, DurableProducer
 
 T = TypeVar("T")
-_ACCOUNTS_MAX = 1_000_000  # whose partition is remembered: about 150 MB
 
 
 class MeterStage:
@@ -61,15 +60,14 @@ class MeterStage:
         self._ends_trusted = self._patiently(services.ends_are_trusted, pulse)
         self._producer = DurableProducer(kafka, services.new_producer)
         self._sink = services.sink()
-        self._window_partitions = self._patiently(partial(services.partition_count, kafka.windows_topic), pulse)
-        self._partition_of: dict[str, int] = {}
+        self._homes = Homes(self._patiently(partial(services.partition_count, kafka.windows_topic), pulse))
         self._marks = Marks(settings, self._topic_id, self._producer, services)
         self._inserting = services.beside()
         self._sent: tuple[Future[None], dict[int, int]] | None = None  # outputs on their way: partition -> through
         self._owners: dict[int, Owner] = {}
         self._first_end: dict[int, int] = {}  # partition -> the end of its log when first reached
         self._since_checkpoint = self._letter_bytes = 0  # events; bytes of their letters
-        self._most_messages = self._processing.consume_messages_max
+        self._portion = Portion(self._processing.consume_messages_max)
         now = self._clock.monotonic()
         self._checkpoint_at = self._mark_at = self._verify_at = now
         self._consumer = PartitionConsumer(
@@ -92,7 +90,7 @@ class MeterStage:
         for partition in partitions:
             slot = self._services.slot(self._topic_id, partition)
             log = KafkaLog(self._consumer, partition, partial(self._marks.of, partition, self._say, self._pulse))
-            owner = Owner(slot, log, self._catalogue, self._settings, self._topic_id, partition)
+            owner = Owner(slot, log, self._catalogue, self._settings, self._topic_id, partition, self._homes)
             try:
                 starts[partition] = self._patiently(owner.begin, self._pulse)
             except FencedError as error:
@@ -117,7 +115,7 @@ class MeterStage:
 
     def step(self, timeout_s: float) -> int:
         """Take messages, fold them, and checkpoint when it is time. The number of messages taken."""
-        taken = self._consumer.take(self._most_messages, timeout_s)
+        taken = self._consumer.take(self._portion.messages, timeout_s)
         count, seen = 0, self._since_checkpoint
         for partition, messages in taken.items():
             owner = self._owners[partition]
@@ -126,9 +124,7 @@ class MeterStage:
             count += len(messages)
             self._since_checkpoint += max(owner.state.ledger.consumed - events, len(messages))
             self._letter_bytes += sum(len(letter.raw) for letter in owner.letters[letters:])
-        if count:  # as many events as that many single messages: what is in hand stays in the processor's cache
-            events = self._since_checkpoint - seen
-            self._most_messages = max(1, self._processing.consume_messages_max * count // events)
+        self._portion.took(count, self._since_checkpoint - seen)
         for partition in self._consumer.at_end:
             if partition in self._owners:
                 self._owners[partition].at_end()
@@ -191,17 +187,10 @@ class MeterStage:
 
     def _release(self, released: list[Released]) -> None:
         """Step 3. Kafka takes the rows at once; ClickHouse is waited for in the background, while the fold goes on."""
-        topic, accounts, send = self._settings.kafka.windows_topic, self._partition_of, self._producer.send
-        if len(accounts) > _ACCOUNTS_MAX:
-            accounts.clear()
+        topic, send = self._settings.kafka.windows_topic, self._producer.send
         for one in released:
-            # The key holds the owner's token: compaction keeps the last record of a key, and a stale owner's late
-            # record must not displace a newer one.
-            for account, key, value in one.rows.messages(one.token):
-                partition = accounts.get(account)
-                if partition is None:
-                    partition = accounts[account] = partition_of(account.encode(), self._window_partitions)
-                send(topic, value, key, partition)
+            for partition_, key, value in one.records:
+                send(topic, value, key, partition_)
         usage = usage_columns(WindowRows(block for one in released for block in one.rows.blocks), self._catalogue)
         ledger, outcomes = ledger_columns(released, self._topic_id), outcome_columns(released, self._topic_id)
         hours, days = identity_columns(released, self._topic_id), number_columns(released, self._topic_id)

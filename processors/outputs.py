@@ -11,6 +11,7 @@ import numpy as np
 from config.catalogue import BEGIN_MS, Catalogue
 from processors.identity import Digests
 from processors.partials import CHUNK_MEMBERS, PartialTable
+from processors.row_records import Record
 from processors.window_rows import NUMBERS, Block, MeterKey, WindowRow, WindowRows
 from processors.windows import Ints
 
@@ -27,9 +28,9 @@ class Released(msgspec.Struct):
     hours closed by then are archived, and all admissions before it are there."""
 
     partition: int
-    token: bytes  # the owner's
     through: int  # the checkpoint's offset
-    rows: WindowRows
+    rows: WindowRows  # for ClickHouse
+    records: list[Record]  # for `usage.windows`
     clock_ms: int
     ledger: dict[str, int]
     lateness_max_ms: int = 0  # hours that end at or before clock - this are closed
@@ -99,7 +100,7 @@ def table_blocks(
             catalogue.account_of(subject, window) if subject in moved else subject
             for subject, window in zip(account, windows, strict=True)
         ]
-    yield Block(key, topic_id, partition, series, account, numbers)
+    yield Block(key, topic_id, partition, series, account, numbers, at=at)
     if first_chunk is None:
         return
     places, chunks, offsets, members = [], [], [], []

@@ -14,10 +14,12 @@ from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Settings
 from processors.checkpoint import Head, Recorder, Write, load
 from processors.events import Decoder
+from processors.homes import Homes
 from processors.identity import HOUR_US
 from processors.meter import Batch, Ledger, Letter, PartitionState
 from processors.outputs import Released, admitted_rows, changed_rows, unpublished_rows
 from processors.partials import DamagedError
+from processors.sent import Sent
 from processors.sequences import DAY_US
 from processors.state import Slot
 from processors.window_rows import WindowRows
@@ -55,10 +57,17 @@ class Owner:
     """One partition, from claim to drop."""
 
     def __init__(
-        self, slot: Slot, log: LogView, catalogue: Catalogue, settings: Settings, topic_id: str, partition: int
+        self,
+        slot: Slot,
+        log: LogView,
+        catalogue: Catalogue,
+        settings: Settings,
+        topic_id: str,
+        partition: int,
+        homes: Homes,
     ) -> None:
         self.slot, self.log, self.catalogue, self.settings = slot, log, catalogue, settings
-        self.topic_id, self.partition = topic_id, partition
+        self.topic_id, self.partition, self._homes = topic_id, partition, homes
         self.letters: list[Letter] = []
         self.published = 0
         self.archived_since_ms = BEGIN_MS  # hours that begin before this may have closed without the archive
@@ -78,6 +87,7 @@ class Owner:
         decoder = Decoder(self.catalogue, limits, processing.skew_ms, kernel=processing.kernel)
         self.state = PartitionState(self.catalogue, limits, decoder, self.topic_id)
         self._recorder = Recorder(self.state, limits.state_segment_bytes_max)
+        self._sent = Sent(self.topic_id, self.partition, self._homes)
 
     # -- taking over
 
@@ -231,16 +241,20 @@ class Owner:
             self.slot.write(written)
             self._recorder.commit(written)
             self._saved_published = self.published
-            if self._recorder.wants_compaction():
-                self._ahead = self._recorder.compact(self.published)
-            elif self._recorder.wants_sequence_compaction():
-                self._ahead = self._recorder.compact_sequences()
+        # Nothing fails from here on: what `_sent` says has left does leave, or this owner ends with all it knows.
+        rows += WindowRows.of(admitted)
+        records = self._sent.records(self.state, rows, self.slot.token)
+        if self._recorder.wants_compaction():
+            self._ahead = self._recorder.compact(self.published)
+            self._sent.forget_closed(self.state)
+        elif self._recorder.wants_sequence_compaction():
+            self._ahead = self._recorder.compact_sequences()
         self._again, self._released = WindowRows(), self.state.offset
         due = [place for place in self._closed() if place not in self._archiving]
         self._archiving |= dict.fromkeys(due, self.state.offset)
         identities, sequences = self.state.identities, self.state.sequences
         return Released(
-            *(self.partition, self.slot.token, self.state.offset, rows + WindowRows.of(admitted), self.state.clock_ms),
+            *(self.partition, self.state.offset, rows, records, self.state.clock_ms),
             ledger=msgspec.structs.asdict(self.state.ledger),
             lateness_max_ms=self.state.lateness_max_ms,
             archived_since_ms=self.archived_since_ms,
@@ -252,6 +266,7 @@ class Owner:
     def acknowledged(self, through: int) -> None:
         """Every output below `through` is durable. The next checkpoint remembers it."""
         self.published = max(self.published, through)
+        self._sent.acknowledged(through)
         self.state.admissions.acknowledged(through)
         for kind, number in [place for place, due in self._archiving.items() if due <= through]:
             del self._archiving[(kind, number)]

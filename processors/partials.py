@@ -65,6 +65,7 @@ class PartialTable:
         }
         self._digests = np.empty(0, np.uint64)
         self._touched = np.zeros(0, np.bool_)  # by row: changed since the last `settle`
+        self.sent = np.empty(0, np.int64)  # by row, and room for more: see processors.sent; -1: not sent by this owner
         self._saved_series = 0
         self._saved_members: list[int] = []
 
@@ -126,9 +127,10 @@ class PartialTable:
             room = max(total, len(self._columns["series"]) * 3 // 2, 64)
             for name, column in self._columns.items():
                 self._columns[name] = _grown(column, room)
-            self._touched = _grown(self._touched, room)
+            self._touched, self.sent = _grown(self._touched, room), _grown(self.sent, room)
         for name, column in self._columns.items():
             column[first:total] = _EMPTY.get(self.aggregation, 0) if name == "value" else 0
+        self.sent[first:total] = -1
         self._columns["series"][first:total] = keys >> 32
         self._columns["window"][first:total] = (keys & _LOW) * self.window_ms
         if self.has_members:
@@ -288,6 +290,7 @@ class PartialTable:
         for name in self.dtype.names or ():
             if name != "series":
                 table._columns[name][at] = self.column(name)[kept]
+        table.sent[at] = self.sent[kept]
         if self.has_members:
             table.sets = [self.sets[row] for row in kept.tolist()]
             table.chunk_offsets = [self.chunk_offsets[row] for row in kept.tolist()]

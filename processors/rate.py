@@ -80,10 +80,12 @@ class Rater:
     def _looks_closer(self, price: Price) -> bool:
         return needs_totals(price) or not self._gauges.isdisjoint(meters_of(price))
 
-    def add(self, values: list[bytes], clock_ms: int = BEGIN_MS) -> None:
-        """Merge rows of usage.windows; nothing is rated until `rate`. `clock_ms`: the highest timestamp of them."""
-        self.usage.merged.add(values)
+    def add(self, values: list[bytes], clock_ms: int = BEGIN_MS) -> int:
+        """Merge records of usage.windows; nothing is rated until `rate`. `clock_ms`: the highest timestamp of them.
+        The number of rows in them."""
+        rows = self.usage.merged.add(values)
         self.usage.clock_ms = max(self.usage.clock_ms, clock_ms)
+        return rows
 
     def rate(self) -> list[RatedRow]:
         """Every rated row that what changed since the last call may have changed. Rows of one period stand together."""

@@ -21,7 +21,7 @@ from config.catalogue import Catalogue
 from config.settings import Settings
 from edge.murmur2 import partition_of
 from processors.columns import rated_columns
-from processors.consume import PartitionConsumer
+from processors.consume import PartitionConsumer, Portion
 from processors.patience import patiently
 from processors.rate import TAKEN_BACK, RatedRow, Rater, taken_back
 from processors.services import Services
@@ -60,6 +60,7 @@ class RateStage:
         self._rated_at = self._clock.monotonic()
         self._swept: set[int] = set()  # partitions whose rows of older catalogues are taken back
         self._swept_at = self._rated_at
+        self._portion = Portion(settings.processing.consume_messages_max)
         self._consumer = PartitionConsumer(
             kafka,
             kafka.windows_topic,
@@ -92,15 +93,16 @@ class RateStage:
 
     def step(self, timeout_s: float) -> int:
         """Take rows, merge them, and rate what changed when it is time. The number of rows taken."""
-        taken = self._consumer.take(self._settings.processing.consume_messages_max, timeout_s)
-        count = 0
+        taken = self._consumer.take(self._portion.messages, timeout_s)
+        count = rows = 0
         for partition, messages in taken.items():
             rater = self._raters[partition]
             values = [message.value() for message in messages]
             if None in values:
                 values = [value for value in values if value is not None]
-            rater.add(values, max([message.timestamp()[1] for message in messages]))
+            rows += rater.add(values, max([message.timestamp()[1] for message in messages]))
             count += len(messages)
+        self._portion.took(count, rows)
         self._wake()
         processing = self._settings.processing
         behind = self._consumer.behind(int(self._clock.time() * 1000), processing.behind_ms)
@@ -108,7 +110,7 @@ class RateStage:
         due_at = self._rated_at + processing.rate_interval_ms * times / 1000
         if self._clock.monotonic() >= due_at and (self._sent is None or self._sent.done()):
             self._emit()
-        return count
+        return rows
 
     def _wake(self) -> None:
         """A partition may speak once it has reached the end that it saw at its start."""

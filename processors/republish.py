@@ -24,8 +24,9 @@ from processors.meter import Ledger, Letter
 from processors.patience import patiently
 from processors.rate import Rater, taken_back
 from processors.returned_again import ReturnedAgain
+from processors.row_records import ROWS_MAX, Taken
 from processors.state import RedisSlot, connect
-from processors.window_rows import WindowRows, read
+from processors.window_rows import WindowRows
 from sinks.clickhouse import ClickHouseSink, reader
 from sinks.rows import ArchiveGapRows, LedgerRows
 from sinks.streams import TopicReader
@@ -88,9 +89,9 @@ class _Writer:
         with closing(TopicReader(kafka, kafka.windows_topic)) as topic:
             for partition in range(count):
                 rater = Rater(self._catalogue, _owner_of(partition, count))
-                for some in _batches(topic, partition, self._settings.limits.sink_rows_max):
+                for some in _batches(topic, partition, self._settings.limits.sink_rows_max // ROWS_MAX + 1):
                     values = [message.value for message in some if message.value is not None]
-                    rows = WindowRows.of(map(read, values))
+                    rows = WindowRows.of(Taken(values))
                     unknown = {block.meter for block in rows.blocks} - meters
                     assert not unknown, f"the published catalogue lacks {unknown}"
                     rater.add(values, max(message.timestamp_ms for message in some))

@@ -1,14 +1,13 @@
-"""The rows of `usage.windows`: as columns, as bytes, and one by one.
+"""The rows of `usage.windows`: as columns, one by one, and each as a record of its own.
 
-A value is NUMBERS; msgpack of [meter, version, events topic, partition] and of [subject, ...dimensions]; the account;
-the members. So numbers are made and read for a whole batch at once, and the texts, which are the same in row after row
-of a series, once. The key is what the row is about, and the owner's token.
+Such a record's value is NUMBERS; msgpack of [meter, version, events topic, partition] and of [subject, ...dimensions];
+the account; the members. Its key is what the row is about, and the owner's token. Most rows share a record with others:
+see processors.row_records.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.combinations import Series
+from processors.windows import Ints
 
 MeterKey = tuple[str, int]
 Origin = tuple[str, int, str, int]  # meter, version, events topic, partition
@@ -32,14 +32,9 @@ NUMBERS: Final = np.dtype(
     ]
 )
 _NAMES: Final = (NUMBERS.names or ())[1:-3]
-_HEAD: Final = NUMBERS.itemsize
+HEAD: Final = NUMBERS.itemsize
 _KEY: Final = slice(4, 24)  # of the bytes of NUMBERS: chunk, window, admission
-_LENGTHS: Final = struct.Struct("<III")
-TEXTS_BEGIN: Final = _LENGTHS.size  # of `texts_of`: their lengths come first
-_TEXTS: Final = _HEAD - TEXTS_BEGIN
-_ENCODE: Final = msgspec.msgpack.Encoder().encode
-_ORIGIN: Final = msgspec.msgpack.Decoder(Origin)
-_SERIES: Final = msgspec.msgpack.Decoder(Series)
+ENCODE: Final = msgspec.msgpack.Encoder().encode
 
 
 class UnknownFormatError(Exception):
@@ -91,18 +86,19 @@ class Block(msgspec.Struct):
     account: list[str]
     numbers: NDArray[Any]  # of NUMBERS
     members: list[bytes] | None = None  # None: no row has any
+    at: Ints | None = None  # of a partial's own row: which it is of the meter's table
 
     def messages(self, token: bytes) -> Iterator[tuple[str, bytes, bytes]]:
         """Account, key and value of each row."""
         numbers, accounts = self.numbers.copy(), [account.encode() for account in self.account]
-        origin = _ENCODE((*self.meter, self.topic, self.partition))
-        series = list(map(_ENCODE, self.series))
+        origin = ENCODE((*self.meter, self.topic, self.partition))
+        series = list(map(ENCODE, self.series))
         numbers["form"], numbers["origin_bytes"] = FORM, len(origin)
         numbers["series_bytes"], numbers["account_bytes"] = list(map(len, series)), list(map(len, accounts))
         heads, members = numbers.tobytes(), self.members or [b""] * len(series)
-        starts = range(0, len(heads), _HEAD)
+        starts = range(0, len(heads), HEAD)
         for at, payer, one, account, added in zip(starts, self.account, series, accounts, members, strict=True):
-            head, about = heads[at : at + _HEAD], origin + one
+            head, about = heads[at : at + HEAD], origin + one
             yield payer, about + head[_KEY] + token, b"".join((head, about, account, added))
 
     def __iter__(self) -> Iterator[WindowRow]:
@@ -110,7 +106,7 @@ class Block(msgspec.Struct):
         for series, account, numbers, added in zip(
             self.series, self.account, self.numbers.tolist(), members, strict=True
         ):
-            yield _row((*self.meter, self.topic, self.partition), series, account, numbers, added)
+            yield row_of((*self.meter, self.topic, self.partition), series, account, numbers, added)
 
 
 class WindowRows:
@@ -155,7 +151,7 @@ class WindowRows:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _row(origin: Origin, series: Series, account: str, numbers: tuple[int, ...], members: bytes) -> WindowRow:
+def row_of(origin: Origin, series: Series, account: str, numbers: tuple[int, ...], members: bytes) -> WindowRow:
     meter, version, topic, partition = origin
     _, chunk, window, admission, offset, events, sum_hi, sum_lo, value, time_us, id_hi, id_lo, *_ = numbers
     return WindowRow(
@@ -165,50 +161,3 @@ def _row(origin: Origin, series: Series, account: str, numbers: tuple[int, ...],
         members=members,
         admission=admission,
     )
-
-
-def read(value: bytes) -> WindowRow:
-    """One row. UnknownFormatError."""
-    numbers = heads([value])
-    texts = texts_of([value], numbers)[0]
-    origin, series, account = parts_of(texts)
-    return _row(
-        *(origin_of(origin), _SERIES.decode(series), account.decode()),
-        *(numbers.tolist()[0], value[_TEXTS + len(texts) :]),
-    )
-
-
-def heads(values: Sequence[bytes]) -> NDArray[Any]:
-    """The NUMBERS of some values. UnknownFormatError."""
-    if min(map(len, values)) < _HEAD:
-        raise UnknownFormatError("a record of usage.windows is too short; other code than ours wrote it")
-    numbers = np.frombuffer(b"".join([value[:_HEAD] for value in values]), NUMBERS)
-    if (numbers["form"] != FORM).any():
-        raise UnknownFormatError("a record of usage.windows is of another format; run the code that wrote it")
-    return numbers
-
-
-def texts_of(values: Sequence[bytes], numbers: NDArray[Any]) -> list[bytes]:
-    """The texts of each row with their lengths: equal ones say the same."""
-    ends = numbers["origin_bytes"] + numbers["series_bytes"] + numbers["account_bytes"] + _HEAD
-    return [value[_TEXTS:end] for value, end in zip(values, ends.tolist(), strict=True)]
-
-
-def parts_of(texts: bytes) -> tuple[bytes, bytes, bytes]:
-    """Origin, series and account, as they are written."""
-    origin, series, _ = _LENGTHS.unpack_from(texts)
-    at = _LENGTHS.size + origin
-    return texts[_LENGTHS.size : at], texts[at : at + series], texts[at + series :]
-
-
-def cuts_of(texts: Sequence[bytes]) -> tuple[list[int], list[int]]:
-    """Where in each of some texts the series and where the account begins. The origin begins at TEXTS_BEGIN."""
-    lengths = np.frombuffer(b"".join([text[:TEXTS_BEGIN] for text in texts]), "<u4").reshape(-1, 3)
-    series = lengths[:, 0].astype(np.int64) + TEXTS_BEGIN
-    return series.tolist(), (series + lengths[:, 1]).tolist()
-
-
-def origin_of(written: bytes) -> Origin:
-    """Where a row comes from."""
-    origin: Origin = _ORIGIN.decode(written)
-    return origin

@@ -21,6 +21,7 @@ from config.loader import Config
 from edge.generate import Shape, Traffic
 from processors.consume import batch_of
 from processors.events import Decoder
+from processors.homes import Homes
 from processors.meter import Batch, PartitionState
 from processors.meter_stage import MeterStage
 from processors.outputs import unpublished_rows
@@ -53,9 +54,10 @@ def fold(job: Job) -> Taken:
     config = _configured(job)
     settings, client = config.settings, connect(job.redis_url)
     topic_id = f"beside-{os.getpid()}"
+    homes = Homes(settings.kafka.windows_partitions)
     owners = [
-        Owner(RedisSlot(client, topic_id, partition), _NewLog(), config.catalogue, settings, topic_id, partition)
-        for partition in range(job.partitions)
+        Owner(RedisSlot(client, topic_id, one), _NewLog(), config.catalogue, settings, topic_id, one, homes)
+        for one in range(job.partitions)
     ]
     for owner in owners:
         owner.begin()

@@ -23,7 +23,10 @@ from processors.meter import Batch, Letter, PartitionState
 from processors.meter_stage import MeterStage
 from processors.outputs import Released
 from processors.owner import Mark, Owner
-from processors.window_rows import WindowRow, WindowRows, read
+from processors.row_records import Record, Taken
+from processors.sent import Sent
+from processors.window_rows import Block, WindowRow, WindowRows
+from processors.windows import Ints
 from tests.simulation.slots import SlotStore
 from tests.simulation.tables import RATED_KEY
 
@@ -60,7 +63,7 @@ def closed_but_unpublished_windows_evicted() -> Patch:
 
     def evicting(self: Owner) -> Released | None:
         if self.unsaved:
-            self._again += outputs.changed_rows(self.state, self.topic_id, self.partition)
+            self._again += WindowRows.of(outputs.changed_rows(self.state, self.topic_id, self.partition))
             self._ahead = self._recorder.compact(published=2**62)
         return checkpoint(self)
 
@@ -159,24 +162,48 @@ def versions_of_the_batch() -> Patch:
 
 @planted("I4")
 def topic_key_without_the_owners_token() -> Patch:
-    checkpoint = Owner.checkpoint
+    records = Sent.records
 
-    def without(self: Owner) -> Released | None:
-        released = checkpoint(self)
-        return released and msgspec.structs.replace(released, token=b"")
+    def without(self: Sent, state: PartitionState, rows: WindowRows, token: bytes) -> list[Record]:
+        return records(self, state, rows, b"")
 
-    return mock.patch.object(Owner, "checkpoint", without)
+    return mock.patch.object(Sent, "records", without)
+
+
+@planted("I2", "I4", "I6")
+def record_used_again_before_all_of_it_is_superseded() -> Patch:
+    """A key is free as soon as any of its rows stands in another record."""
+    supersede = Sent._supersede
+
+    def hasty(self: Sent, before: Ints, offset: int) -> None:
+        for number in {*before.tolist()} & self._held.keys():
+            self._held[number].news = int((before == number).sum())
+        supersede(self, before, offset)
+
+    return mock.patch.object(Sent, "_supersede", hasty)
+
+
+@planted("I2", "I4", "I6")
+def thin_records_emptied_and_used_again_without_their_rows() -> Patch:
+    """What is left of a thin record is not sent once more."""
+
+    def dropped(self: Sent, thin: set[int], state: PartitionState) -> list[Block]:
+        self._superseded += [(state.offset, self._held[number].partition, number) for number in thin]
+        return []
+
+    return mock.patch.object(Sent, "_rest_of", dropped)
 
 
 @planted("I6")
 def rated_version_from_one_partial_only() -> Patch:
     add = Merged.add
 
-    def versioned(self: Merged, values: list[bytes]) -> None:
-        add(self, values)
+    def versioned(self: Merged, values: list[bytes]) -> int:
+        rows = add(self, values)
         for days in self.days.values():
             for state in days.values():
-                state.versions = read(values[-1]).offset + 1
+                state.versions = list(Taken(values[-1:]))[-1].offset + 1
+        return rows
 
     return mock.patch.object(Merged, "add", versioned)
 

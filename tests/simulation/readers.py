@@ -8,7 +8,8 @@ from datetime import date
 import msgspec
 
 from processors.rate import RatedRow
-from processors.window_rows import WindowRow, read
+from processors.row_records import Taken
+from processors.window_rows import WindowRow
 from tests.simulation.broker import Partition, Record
 
 RatedPlace = tuple[str, date, date, str, str, str]  # account, period and segment start, price, meter, part
@@ -63,8 +64,8 @@ class Readers:
     def taken(self, topic: str, partition: int, record: Record) -> None:
         """A record is on its topic."""
         if topic == self._windows_topic and record.value is not None:
-            row = read(record.value)
-            self.windows[frozen(row)] = max(row.offset, self.windows.get(frozen(row), -1))
+            for row in Taken([record.value]):
+                self.windows[frozen(row)] = max(row.offset, self.windows.get(frozen(row), -1))
         elif topic == self._rated_topic:
             self._rated(record)
 
@@ -85,8 +86,7 @@ class Readers:
         """I4: what a reader of one partition from its start would miss now."""
         if topic == self._windows_topic:
             found: dict[bytes, int] = {}
-            for record in log.records:
-                row = read(record.value or b"")
+            for row in Taken([record.value or b"" for record in log.records]):
                 found[frozen(row)] = max(row.offset, found.get(frozen(row), -1))
             return [
                 f"I4: {k!r} went back from version {self.windows[k]} to {v}"

@@ -16,7 +16,8 @@ from processors import partials
 from processors.events import Decoder
 from processors.meter import Letter, PartitionState
 from processors.outputs import admitted_rows, unpublished_rows
-from processors.window_rows import WindowRow, read
+from processors.row_records import Taken
+from processors.window_rows import WindowRow
 from tests.simulation.commands import admission_faults
 from tests.simulation.logs import SKEW_MS, batch_of
 from tests.simulation.oracle import VERDICTS, Key, Oracle, Sample, State
@@ -191,8 +192,7 @@ def _newest_windows(world: World) -> dict[bytes, WindowRow]:
     """What a reader of usage.windows from its start makes of it."""
     found: dict[bytes, WindowRow] = {}
     for partition in world.broker.topics[world.settings.kafka.windows_topic].partitions:
-        for record in partition.records:
-            row = read(record.value or b"")
+        for row in Taken([record.value or b"" for record in partition.records]):
             if row.topic != world.topic_id:
                 continue  # of a topic that is gone, and was perhaps not read to its end
             if frozen(row) not in found or row.offset >= found[frozen(row)].offset:

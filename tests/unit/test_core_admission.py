@@ -16,6 +16,7 @@ from config.settings import Limits, Processing, Settings
 from processors import admission
 from processors.admission import HEAD, AdmissionRecord, Admissions, Returned, encode
 from processors.checkpoint import Recorder, load
+from processors.homes import Homes
 from processors.meter import PartitionState
 from processors.outputs import admitted_rows, unpublished_rows
 from processors.owner import LogTooShortError, Mark, Owner
@@ -197,7 +198,7 @@ class Log:
 
 def owner(store: SlotStore, log: Log, **processing: Any) -> Owner:
     chosen = Settings(processing=Processing(skew_ms=SKEW_MS, **processing))
-    return Owner(FakeSlot(store, random.Random(1)), log, CATALOGUE, chosen, "T", 0)
+    return Owner(FakeSlot(store, random.Random(1)), log, CATALOGUE, chosen, "T", 0, Homes(4))
 
 
 def restored(log: Log, marked_after: int, rng: random.Random) -> Owner:

@@ -102,7 +102,7 @@ COUNTS = {"consumed": 15, "accepted": 1, "duplicate": 2, "late": 3, "invalid": 4
 
 
 def released(partition: int, clock_ms: int = 123, **more: object) -> Released:
-    return Released(partition, b"token", 70 + partition, WindowRows(), clock_ms, COUNTS, **more)  # type: ignore[arg-type]
+    return Released(partition, 70 + partition, WindowRows(), [], clock_ms, COUNTS, **more)  # type: ignore[arg-type]
 
 
 def test_a_ledger_row_is_of_its_checkpoint() -> None:

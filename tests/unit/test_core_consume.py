@@ -8,7 +8,7 @@ from unittest import mock
 from confluent_kafka import KafkaError
 
 from config.settings import Kafka
-from processors.consume import PartitionConsumer
+from processors.consume import PartitionConsumer, Portion
 
 NOW_MS = 1_793_491_200_000
 
@@ -50,3 +50,19 @@ def test_a_backlog_is_more_to_read_behind_records_of_long_ago() -> None:
     assert take(message(1, 0, NOW_MS - 60_000)) is True
     subscribed["on_revoke"](client, [mock.Mock(partition=1)])
     assert not consumer.behind(NOW_MS, 3_000)
+
+
+def test_a_portion_is_as_many_messages_as_hold_so_many_events() -> None:
+    portion = Portion(20_000)
+    assert portion.messages == 200  # one may hold thousands
+    portion.took(200, 200)
+    assert portion.messages == 20_000
+    portion.took(200, 100_000)
+    assert portion.messages == 40
+    portion.took(0, 0)
+    assert portion.messages == 40
+    portion.took(40, 0)  # nothing but refused batches: as if of one event each
+    assert portion.messages == 20_000
+    portion.took(1, 10**9)
+    assert portion.messages == 1
+    assert Portion(1).messages == 1

@@ -14,6 +14,7 @@ import pytest
 from config.catalogue import Catalogue, EventType, Meter
 from config.settings import Limits, Processing, Settings
 from processors.checkpoint import Recorder, Write
+from processors.homes import Homes
 from processors.meter import Batch
 from processors.outputs import Released
 from processors.owner import LogTooShortError, Mark, Owner
@@ -76,7 +77,7 @@ class Place:
 
     def owner(self, catalogue: Catalogue = CATALOGUE) -> Owner:
         slot = FakeSlot(self.store, self.rng, lambda call: self.fault if call != "claim" else "")
-        return Owner(slot, self.log, catalogue, self.settings, "topic", 0)
+        return Owner(slot, self.log, catalogue, self.settings, "topic", 0, Homes(4))
 
     def begun(self, at: int) -> Owner:
         owner = self.owner()

@@ -10,6 +10,7 @@ from config.catalogue import BEGIN_MS, Catalogue
 from config.settings import Processing, Settings
 from processors.admission import Outcome, Settled
 from processors.checkpoint import Recorder
+from processors.homes import Homes
 from processors.meter import Ledger
 from processors.outputs import WindowRow
 from processors.owner import LogTooShortError, Mark, Owner
@@ -260,5 +261,5 @@ def test_a_state_behind_the_log_says_so(place: Place) -> None:
 
 
 def test_an_owner_names_no_offset_before_it_begins() -> None:
-    owner = Owner(None, Log(), CATALOGUE, Settings(), "topic", 3)  # type: ignore[arg-type]
+    owner = Owner(None, Log(), CATALOGUE, Settings(), "topic", 3, Homes(4))  # type: ignore[arg-type]
     assert (owner.published, owner.restoring, owner.archived_since_ms) == (0, False, BEGIN_MS)

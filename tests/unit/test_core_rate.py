@@ -18,7 +18,8 @@ from processors.merge import Merged
 from processors.meter import PartitionState
 from processors.outputs import changed_rows
 from processors.rate import RatedRow, Rater
-from processors.window_rows import WindowRow, WindowRows, read
+from processors.row_records import Taken
+from processors.window_rows import WindowRow, WindowRows
 from rating.totals import DAY_MS
 from tests.simulation.bills import Bills
 from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
@@ -117,11 +118,12 @@ def test_i4_versions_grow_with_every_change(seed: int) -> None:
 def test_i4_catches_the_version_of_one_partial() -> None:
     add = Merged.add
 
-    def versioned(self: Merged, values: list[bytes]) -> None:
-        add(self, values)
+    def versioned(self: Merged, values: list[bytes]) -> int:
+        rows = add(self, values)
         for days in self.days.values():
             for state in days.values():
-                state.versions = read(values[-1]).window_start_ms // 1000
+                state.versions = list(Taken(values[-1:]))[-1].window_start_ms // 1000
+        return rows
 
     with mock.patch.object(Merged, "add", versioned), pytest.raises(AssertionError):
         check_versions(1)

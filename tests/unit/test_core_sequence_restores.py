@@ -11,6 +11,7 @@ from sequence_samples import CATALOGUE, HOUR_MS, LIMITS, batch, counts, make_log
 
 from config.settings import Processing, Settings
 from processors import sequence_log
+from processors.homes import Homes
 from processors.owner import LogTooShortError, Mark, Owner
 from processors.sequences import SequenceDay
 from tests.simulation.slots import FakeSlot, SlotStore
@@ -43,7 +44,7 @@ def run(seed: int, recover: Callable[[SlotStore], None] = lambda store: None) ->
     settings = Settings(limits=LIMITS, processing=Processing(skew_ms=0))
 
     def begin() -> tuple[Owner, int]:
-        owner = Owner(FakeSlot(store, rng), view, CATALOGUE, settings, "topic", 0)
+        owner = Owner(FakeSlot(store, rng), view, CATALOGUE, settings, "topic", 0, Homes(4))
         return owner, owner.begin()
 
     owner, at = begin()

@@ -13,7 +13,8 @@ from processors.events import Decoder
 from processors.merge import Merged, UnknownMeterError
 from processors.meter import PartitionState
 from processors.outputs import changed_rows, unpublished_rows
-from processors.window_rows import FORM, UnknownFormatError, WindowRow, WindowRows, read
+from processors.row_records import Taken, UnknownFormatError
+from processors.window_rows import FORM, WindowRow, WindowRows
 from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 
 METERS = {(meter.id, meter.version): meter for meter in CATALOGUE.meters}
@@ -29,10 +30,10 @@ def rows() -> WindowRows:
 
 def test_a_row_is_the_same_after_a_way_through_bytes() -> None:
     given = rows()
-    assert [read(value) for _, _, value in given.messages(b"token")] == list(given)
+    assert list(Taken([value for _, _, value in given.messages(b"token")])) == list(given)
     assert [account for account, _, _ in given.messages()] == [row.account for row in given]
     assert any(row.members for row in given)
-    assert [read(value) for _, _, value in WindowRows.of([ROW]).messages()] == [ROW]
+    assert list(Taken([value for _, _, value in WindowRows.of([ROW]).messages()])) == [ROW]
 
 
 def test_rows_come_back_from_columns_whatever_they_were_made_of() -> None:
@@ -60,7 +61,7 @@ def rows_of_another_payer() -> WindowRows:
 )
 def test_what_other_code_wrote_is_refused(value: bytes) -> None:
     with pytest.raises(UnknownFormatError):
-        read(value)
+        Taken([value])
     with pytest.raises(UnknownFormatError):
         Merged(METERS).add([*(value for _, _, value in rows().messages()), value])
 
