@@ -12,7 +12,7 @@ import numpy as np
 from config.settings import Limits
 from processors.decode_careful import CarefulDecoder, Judged, RefusedError
 from processors.decode_columns import IntArray, by_id, digest_array, digests, with_instant
-from processors.decode_messages import is_utf8
+from processors.decode_messages import NO_UTF8, is_utf8
 from processors.decode_shapes import INVALID, UNMETERED, Shape
 from processors.decode_split import form_of, may_nest
 from processors.decoded import Decoded, Refusal, TypeRows
@@ -38,6 +38,9 @@ class FewDecoder:
         for row, value in enumerate(values):
             if not value or not self._is_single(value):
                 return None
+            if not is_utf8(value):
+                refusals.append(Refusal(row, NO_UTF8, value))
+                continue
             try:
                 one = self._careful.judge(value, "JSON", int(timestamps_ms[row]))
             except RefusedError as error:
@@ -49,10 +52,10 @@ class FewDecoder:
         return self._decoded(len(values), judged, refusals, vocabulary)
 
     def _is_single(self, value: bytes) -> bool:
-        """Whether it is one message of one event in JSON, well-formed or not, that `judge` may be asked about."""
+        """Whether it is one message of one event in JSON, well-formed or not, that nests no deeper than it may."""
         if value.isspace() or len(value) > self._bytes_max:
             return False
-        return form_of(value) == ("JSON", False) and not may_nest(value, "JSON") and is_utf8(value)
+        return form_of(value) == ("JSON", False) and not may_nest(value, "JSON")
 
     def _decoded(
         self, count: int, judged: dict[int, Judged], refusals: list[Refusal], vocabulary: Vocabulary

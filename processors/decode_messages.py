@@ -19,6 +19,7 @@ from processors.vocabulary import Vocabulary
 CHUNK_EVENTS = 2_000  # as many event objects live at once: they fit the processor's cache
 JOINED_BYTES_MAX = 4_096  # messages of at most this size are screened together; larger ones one by one
 
+NO_UTF8 = "utf-8: the message is not UTF-8; encode it so"
 FORMS: tuple[Form, Form] = ("JSON", "MessagePack")
 
 
@@ -134,7 +135,7 @@ class Messages:
             return [self._refuse(row, reason, value)]
         form, many = form_of(value)
         if is_broken_text(value):
-            return [self._refuse(row, "utf-8: the message is not UTF-8; encode it so", value)]
+            return [self._refuse(row, NO_UTF8, value)]
         self._form = form
         events = self._batch(place, value, form, row) if many else [self._event(place, value, form, row)]
         self.counts[place] = len(events)
