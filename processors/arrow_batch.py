@@ -134,8 +134,11 @@ def is_valid(array: Any) -> NDArray[np.bool_]:
     """bool[n]: has a value."""
     if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
         array = array.cast(array.type.value_type)
-    found: NDArray[np.bool_] = array.is_valid().to_numpy(zero_copy_only=False)
-    return found
+    if array.null_count in (0, len(array)):  # of no bits at all
+        return np.full(len(array), not array.null_count, np.bool_)
+    # Arrow's own function costs six times as much for a message.
+    bits = np.frombuffer(array.buffers()[0], np.uint8)
+    return np.unpackbits(bits, count=array.offset + len(array), bitorder="little")[array.offset :].view(np.bool_)
 
 
 def _check_expansion(batch: ColumnarBatch) -> None:

@@ -7,6 +7,7 @@ columns; all others go through the careful path in their JSON form, which is als
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -225,8 +226,7 @@ class _Rows:
         for column, value in ((self._kind, INVALID), (self.time_us, 0), (self._sequence, -1)):
             column[refused] = value
         numbered = self._sequence >= 0
-        source = np.where(numbered, self._source.at - 1, -1)
-        digest, sources = self._identities(numbered, source)
+        digest, source, sources = self._identities(numbered)
         digest[refused] = 0
         types = {kind: kept(found, self._kind) for kind, found in self._types.items()}
         return Decoded(
@@ -243,21 +243,28 @@ class _Rows:
             vocabulary=self._vocabulary,
         )
 
-    def _identities(self, numbered: BoolArray, source: IntArray) -> tuple[DigestArray, DigestArray]:
-        """uint64[n, 2] identities, and uint64[k, 2] digests of the sources of numbered events."""
+    def _identities(self, numbered: BoolArray) -> tuple[DigestArray, IntArray, DigestArray]:
+        """uint64[n, 2] identities; of numbered events int64[n], else -1, the row of their source in uint64[k, 2]
+        digests, one row for one source."""
+        source = np.full(len(numbered), -1, np.int64)
+        if not numbered.any():
+            return self._by_id(self._source.at, self._ids, self.time_us), source, np.empty((0, 2), np.uint64)
         digest = np.zeros((len(numbered), 2), np.uint64)
         by_id = np.flatnonzero(~numbered)
         if len(by_id):
-            texts = pa.concat_arrays([pa.array([""], pa.string()), self._source.distinct])
-            joined = compute.binary_join_element_wise(
-                texts.take(pa.array(self._source.at[by_id])), self._ids.take(pa.array(by_id)), SEPARATOR
-            )
-            # One object of bytes an event: no hash of whole columns gives these digests, and numpy's is slower.
-            parts = joined.cast(pa.binary()).to_pylist()
-            digest[by_id] = with_instant(digest_array(b"".join(map(xxh3_128_digest, parts))), self.time_us[by_id])
-        if len(by_id) == len(numbered):
-            return digest, np.empty((0, 2), np.uint64)
-        sources = digest_array(digests(self._source.distinct.to_pylist()))
+            ids = self._ids.take(pa.array(by_id))
+            digest[by_id] = self._by_id(self._source.at[by_id], ids, self.time_us[by_id])
+        every = digest_array(digests(self._source.distinct.to_pylist()))
+        sources, place = np.unique(every, axis=0, return_inverse=True)
         rows = np.flatnonzero(numbered)
+        source[rows] = place.reshape(-1)[self._source.at[rows] - 1]
         digest[rows] = identities(sources[source[rows]], self._sequence[rows])
-        return digest, sources
+        return digest, source, sources
+
+    def _by_id(self, source: IntArray, ids: Any, time_us: IntArray) -> DigestArray:
+        """uint64[k, 2] identities of events that are known by their ids. `source`: as `Texts.at`."""
+        texts = pa.concat_arrays([pa.array([""], pa.string()), self._source.distinct])
+        joined = compute.binary_join_element_wise(texts.take(pa.array(source)), ids, SEPARATOR)
+        # One object of bytes an event: no hash of whole columns gives these digests, and numpy's is slower.
+        parts = joined.cast(pa.binary()).to_pylist()
+        return with_instant(digest_array(b"".join(map(xxh3_128_digest, parts))), time_us)

@@ -15,8 +15,8 @@ from pyarrow import compute
 
 from processors.arrow_batch import DATA, Column, ColumnarBatch, is_valid, text_lengths
 from processors.decode_careful import canonical_text
-from processors.instants import END_US, FIRST_US, instant_column
-from processors.numbers import SCALED_MAX, NumberError, canonical_number, scale_column
+from processors.instants import END_US, FIRST_US, InstantError, instant_column, instant_us
+from processors.numbers import SCALED_MAX, NumberError, canonical_number, scale, scale_column
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -24,12 +24,12 @@ BoolArray = npt.NDArray[np.bool_]
 _FORBIDDEN: Final = r"[\x00-\x1f\x7f-\x{9f}]"  # FORBIDDEN of the careful path, as RE2 writes it
 _PER_UNIT: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}  # microseconds
 _TEXT = pa.string()
-_DICTIONARY = pa.dictionary(pa.int32(), _TEXT)
+_FEW: Final = 16  # distinct texts that are read one by one sooner than as a column
 
 
 class Texts(NamedTuple):
-    """A column of texts. `distinct` pa.StringArray[k], without null; `at` int64[n]: 1 + place of the row's text in
-    it, 0 where it has none."""
+    """A column of texts. `distinct` pa.StringArray[k], without null, of which one may be there again, as in another
+    message; `at` int64[n]: 1 + place of the row's text in it, 0 where it has none."""
 
     distinct: Any
     at: IntArray
@@ -59,6 +59,7 @@ class Gathered:
     def __init__(self, batches: Sequence[ColumnarBatch | None]) -> None:
         self.counts = np.array([1 if batch is None else batch.events for batch in batches], np.int32)
         self.rows = int(self.counts.sum())
+        self._starts = np.cumsum(self.counts) - self.counts
         self._of: dict[str, dict[tuple[str, Any], dict[int, Any]]] = {}  # name -> (kind, type) -> message -> array
         self._columns: dict[tuple[str, Any], Column] = {}
         for place, batch in enumerate(batches):
@@ -127,29 +128,32 @@ class Gathered:
         return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
     def _texts(self, arrays: dict[int, Any]) -> Texts:
-        """The dictionaries of all messages made one."""
-        joined = self._joined({place: _dictionary(array) for place, array in arrays.items()}, _DICTIONARY)
-        return Texts(joined.dictionary, places_of(joined))
+        """The dictionaries of all messages, one behind the other: to make one of them would cost more than it saves."""
+        at, first = np.zeros(self.rows, np.int64), 0
+        dictionaries = []
+        for place, array in arrays.items():
+            encoded = _dictionary(array)
+            start = int(self._starts[place])
+            at[start : start + len(encoded)] = places_of(encoded, first)
+            dictionaries.append(encoded.dictionary)
+            first += len(encoded.dictionary)
+        return Texts(dictionaries[0] if len(dictionaries) == 1 else pa.concat_arrays(dictionaries), at)
 
 
 def _dictionary(texts: Any) -> Any:
-    """As a dictionary without null entries, which Arrow cannot join, and with an index that holds all entries of a
-    call together: a smaller one would not do for those of several messages."""
+    """As a dictionary without null entries."""
     if not pa.types.is_dictionary(texts.type):
         return texts.dictionary_encode()
-    if texts.dictionary.null_count:
-        return texts.cast(_TEXT).dictionary_encode()
-    if texts.type == _DICTIONARY:  # and not one that says it is ordered
-        return texts
-    return pa.DictionaryArray.from_arrays(texts.indices.cast(pa.int32()), texts.dictionary)
+    return texts.cast(_TEXT).dictionary_encode() if texts.dictionary.null_count else texts
 
 
-def places_of(encoded: Any) -> IntArray:
-    """int64[n]: 1 + the index of each row of a dictionary array with indices of 32 bits, 0 for null."""
+def places_of(encoded: Any, first: int = 0) -> IntArray:
+    """int64[n]: 1 + `first` + the index of each row of a dictionary array, 0 for null."""
     indices = encoded.indices
-    held = np.frombuffer(indices.buffers()[1], np.int32, len(indices), 4 * indices.offset)
+    type_ = np.dtype(indices.type.to_pandas_dtype())
+    held = np.frombuffer(indices.buffers()[1], type_, len(indices), type_.itemsize * indices.offset)
     found = held.astype(np.int64)
-    found += 1
+    found += 1 + first
     if indices.null_count:  # where the memory may hold anything
         found *= is_valid(indices)
     return found
@@ -251,10 +255,35 @@ def _scaled_texts(texts: Texts, precision: int) -> tuple[IntArray, BoolArray, Bo
     if not distinct:
         none = np.zeros(len(texts.at), np.bool_)
         return np.zeros(len(texts.at), np.int64), none, none
-    value, _, bad = scale_column(distinct, precision)
-    odd = np.zeros(len(distinct), np.bool_)
-    odd[bad] = True
+    value, odd = _scaled_few(distinct, precision) if len(distinct) <= _FEW else _scaled_many(distinct, precision)
     return texts.gather(value, 0), texts.gather(~odd, False), texts.gather(odd, False)
+
+
+def _scaled_many(texts: Sequence[str], precision: int) -> tuple[IntArray, BoolArray]:
+    value, _, bad = scale_column(texts, precision)
+    odd = np.zeros(len(texts), np.bool_)
+    odd[bad] = True
+    return value, odd
+
+
+def _scaled_few(texts: Sequence[str], precision: int) -> tuple[IntArray, BoolArray]:
+    value, odd = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.bool_)
+    for place, text in enumerate(texts):
+        try:
+            value[place] = scale(text, precision)
+        except NumberError:
+            odd[place] = True
+    return value, odd
+
+
+def _instants_few(texts: Sequence[str]) -> tuple[IntArray, BoolArray]:
+    value, odd = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.bool_)
+    for place, text in enumerate(texts):
+        try:
+            value[place] = instant_us(text)
+        except InstantError:
+            odd[place] = True
+    return value, odd
 
 
 def instants(readings: Sequence[Reading], rows: int) -> tuple[IntArray, BoolArray]:
@@ -263,7 +292,8 @@ def instants(readings: Sequence[Reading], rows: int) -> tuple[IntArray, BoolArra
     for reading in readings:
         known = present(reading)
         if reading.texts is not None:
-            value, odd = instant_column(reading.texts.distinct)
+            distinct = reading.texts.distinct
+            value, odd = _instants_few(distinct.to_pylist()) if len(distinct) <= _FEW else instant_column(distinct)
             found, good = reading.texts.gather(value, 0), reading.texts.gather(~odd, False)
         elif reading.column.kind == "time":
             found, good = _timestamps(reading.array, known)

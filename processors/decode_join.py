@@ -29,11 +29,12 @@ def joined(parts: Sequence[Part]) -> Decoded:
     def column(name: str) -> npt.NDArray[Any]:
         return np.concatenate([getattr(one, name) for one in held])[order]
 
-    sources, place = np.unique(np.concatenate([one.sources for one in held]), axis=0, return_inverse=True)
-    source = np.full(len(order), -1, np.int64)
-    for at, one, first in zip(rows, held, firsts, strict=False):
-        numbered = one.source >= 0
-        source[at[numbered]] = place.reshape(-1)[one.source[numbered] + first]  # one row for one source
+    source, sources = np.full(len(order), -1, np.int64), held[0].sources
+    if firsts[-1]:
+        sources, place = np.unique(np.concatenate([one.sources for one in held]), axis=0, return_inverse=True)
+        for at, one, first in zip(rows, held, firsts, strict=False):
+            numbered = one.source >= 0
+            source[at[numbered]] = place.reshape(-1)[one.source[numbered] + first]  # one row for one source
     refusals = [
         Refusal(int(at[one.row]), one.reason, one.raw)
         for at, decoded in zip(rows, held, strict=True)
@@ -59,6 +60,10 @@ def _types(held: Sequence[Decoded], rows: Sequence[IntArray]) -> dict[int, TypeR
     found = {}
     for kind in sorted({kind for one in held for kind in one.types}):
         parts = [(at, one.types[kind]) for at, one in zip(rows, held, strict=True) if kind in one.types]
+        if len(parts) == 1:
+            ((at, one),) = parts
+            found[kind] = msgspec.structs.replace(one, row=at[one.row])
+            continue
         row = np.concatenate([at[one.row] for at, one in parts])
         order = np.argsort(row, kind="stable")  # fast on ascending runs, one for each part
         of = [one for _, one in parts]

@@ -16,9 +16,10 @@ from processors.decode_shapes import NO_TIME, UNMETERED, Envelope, Invalid, Noth
 from processors.decode_split import NESTING_MAX, SplitError, form_of, may_nest, nests, split
 from processors.vocabulary import Vocabulary
 
-CHUNK_EVENTS = 4_000  # as many event objects live at once: they fit the processor's cache
+CHUNK_EVENTS = 2_000  # as many event objects live at once: they fit the processor's cache
 JOINED_BYTES_MAX = 4_096  # messages of at most this size are screened together; larger ones one by one
 
+NO_UTF8 = "utf-8: the message is not UTF-8; encode it so"
 FORMS: tuple[Form, Form] = ("JSON", "MessagePack")
 
 
@@ -134,7 +135,7 @@ class Messages:
             return [self._refuse(row, reason, value)]
         form, many = form_of(value)
         if is_broken_text(value):
-            return [self._refuse(row, "utf-8: the message is not UTF-8; encode it so", value)]
+            return [self._refuse(row, NO_UTF8, value)]
         self._form = form
         events = self._batch(place, value, form, row) if many else [self._event(place, value, form, row)]
         self.counts[place] = len(events)
@@ -156,14 +157,18 @@ class Messages:
         if len(parts) > self._limits.message_events_max:
             reason = f"batch: holds more than {self._limits.message_events_max} events; split it"
             return [self._refuse(row, reason, value)]
-        if events and not any(may_nest(part, form) for part in parts):
+        deep = max(map(len, parts)) > NESTING_MAX and any(may_nest(part, form) for part in parts)
+        if events and not deep:
             return events
-        return self._events(place, parts, form, row)
+        # What is empty msgspec refuses, so that `_event` looks at it.
+        hot = [b"" if may_nest(part, form) else part for part in parts] if deep else parts
+        return self._events(place, parts, hot, form, row)
 
-    def _events(self, place: int, parts: list[bytes], form: Form, row: int) -> list[Any]:
-        """The structs of a batch that msgspec refused as a whole: most of its events are as good as any."""
+    def _events(self, place: int, parts: list[bytes], hot: list[bytes], form: Form, row: int) -> list[Any]:
+        """The structs of a batch that msgspec refused as a whole: most of its events are as good as any. `hot`: what it
+        is given of each."""
         events: list[Any] = []
-        left = iter([b"" if may_nest(part, form) else part for part in parts])  # it refuses what is empty
+        left = iter(hot)
         while True:
             try:
                 events.extend(map(self._hot.one[form], left))

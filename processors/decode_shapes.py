@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import astuple
 
 from config.catalogue import Catalogue, Meter, MeterSpan
 from config.formulas import Formula
@@ -140,7 +141,9 @@ class Shape:
         # Stands for an event of this type whose values the careful path knows; takes the attributes by name.
         self.blank_event = partial(self.event, specversion="1.0")
         places = [self._places[path] for path in self.paths] if self.hot else []
-        self._values = attrgetter(*places) if places else _nothing
+        self._values: Any = attrgetter(*places) if places else _nothing
+        if len(places) > 1 and not any("." in place for place in places):
+            self._values = astuple  # the same, as all lie side by side in the order of the paths; half the time
 
     def values(self, datas: Sequence[Any]) -> list[Sequence[Any]]:
         """The values of each path, from the structs of the data."""

@@ -20,6 +20,7 @@ from processors.decode_columns import (
     TypeColumns,
     with_instant,
 )
+from processors.decode_few import FewDecoder
 from processors.decode_join import joined
 from processors.decode_kernel import KernelDecoder
 from processors.decode_messages import HotDecoders, Messages
@@ -44,6 +45,7 @@ class Decoder:
         self._hot = HotDecoders(self._shapes)
         self._careful = CarefulDecoder(self._shapes, limits, skew_ms)
         self._arrow = ArrowDecoder(self._shapes, self._careful, limits, skew_ms)
+        self._few = FewDecoder(self._shapes, self._careful, limits)
         self._split_of: tuple[bytes, list[bytes]] = (b"", [])
         self.vocabulary = Vocabulary()
         self.series_open = 0  # of the state it decodes for: a vocabulary without their texts would be learnt for ever
@@ -65,14 +67,19 @@ class Decoder:
         places = np.array([*columnar], np.int32)
         parts = [(places, self._arrow.decode([*columnar.values()], timestamps_ms[places], self.vocabulary))]
         others = np.setdiff1d(np.arange(len(values), dtype=np.int32), places)
-        parts.append((others, self._decode([values[place] for place in others.tolist()], timestamps_ms[others])))
+        left, stamps = [values[place] for place in others.tolist()], timestamps_ms[others]
+        parts.append((others, self._few.decode(left, stamps, self.vocabulary) or self._decode(left, stamps)))
         return joined(parts)
 
     def _decode(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
         """Of JSON and MessagePack, and of what is neither."""
         if self._kernel is None:
             return self._read(values, timestamps_ms)
-        return self._kernel.decode(values, timestamps_ms, self.vocabulary, self._read)
+        return self._kernel.decode(values, timestamps_ms, self.vocabulary, self._read_rest)
+
+    def _read_rest(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
+        """What the kernel hands back: nearly always a few odd events."""
+        return self._few.decode(values, timestamps_ms, self.vocabulary) or self._read(values, timestamps_ms)
 
     def _read(self, values: Sequence[bytes | None], timestamps_ms: IntArray) -> Decoded:
         """The Python path, which defines what is valid."""
@@ -149,7 +156,7 @@ class _Conclusion:
         if len(numbered):
             sequence[numbered], source[numbered] = numbers, of_source
             digest[numbered] = identities(sources[of_source], numbers)
-        for column, value in ((self._kind, INVALID), (self._time_us, 0), (digest, 0), (sequence, -1)):
+        for column, value in ((self._kind, INVALID), (self._time_us, 0), (digest, 0), (sequence, -1), (source, -1)):
             column[rows] = value
         types = {kind: kept(found, self._kind) for kind, found in types.items()}
         return Decoded(

@@ -89,5 +89,7 @@ def _shaped(texts: "pa.StringArray") -> npt.NDArray[np.bool_]:
     for place, mark in _MARKS:
         shaped &= bytes_[start + place] == mark
     utc = bytes_[end - 1] == ord("Z")
+    if utc.all():
+        return shaped
     shaped &= utc | ((bytes_[end - 3] == ord(":")) & np.isin(bytes_[end - 6], _SIGNS))
     return shaped

@@ -127,7 +127,7 @@ def scale_column(values: Sequence[object], precision: int) -> Scaled:
     unread: list[int] = []
     scaled = _scale_integers(plain, precision) if common is int else None
     if scaled is None:
-        scaled, unread = _scale_texts(list(map(str, plain)), precision)
+        scaled, unread = _scale_texts(plain if common is str else list(map(str, plain)), precision)
     absent = [place for place in odd if values[place] is None]
     bad = []
     for place in sorted({*odd, *unread}.difference(absent)):

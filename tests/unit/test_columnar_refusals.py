@@ -196,6 +196,22 @@ def test_dictionaries_of_several_messages_become_one_whatever_their_types() -> N
     assert said == [text for columns in found for text in {one[0]: one[2] for one in columns}["subject"]] + ["zone-1"]
 
 
+def test_a_source_is_one_however_often_dictionaries_name_it() -> None:
+    """Events of one source and one number are one event, which its row tells."""
+    twice = pa.DictionaryArray.from_arrays(pa.array([0, 2, 1], pa.int8()), pa.array(["s", "other", "s"]))
+    numbers = {"sequencetype": (TEXT, ["tollstream"] * 3), "sequence": (pa.int64(), [7, 7, 7])}
+    made = batch(seats(3, **numbers))
+    odd = stream(made.set_column(1, "source", twice))
+    decoded = decode(odd, message(seats(3, **numbers)), message(seats(1)))
+    assert len(decoded.sources) == 2
+    assert decoded.sequence.tolist() == [7] * 6 + [-1]
+    source = decoded.source.tolist()
+    assert source[0] == source[1] == source[3] == source[4] == source[5] != source[2]
+    assert source[6] == -1
+    alone = decode(odd).source.tolist()
+    assert alone[0] == alone[1] != alone[2]
+
+
 def test_letters_hold_the_event_as_json() -> None:
     columns = seats(2, id=(TEXT, ["e0", None]), sequencetype=(TEXT, ["tollstream"] * 2), sequence=(pa.int64(), [7, 8]))
     columns += [("data.x.y", pa.decimal128(9, 2), [None, Decimal("1.50")]), ("data.b", pa.bool_(), [None, True])]
