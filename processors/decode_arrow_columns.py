@@ -255,7 +255,10 @@ def _scaled_texts(texts: Texts, precision: int) -> tuple[IntArray, BoolArray, Bo
     if not distinct:
         none = np.zeros(len(texts.at), np.bool_)
         return np.zeros(len(texts.at), np.int64), none, none
-    value, odd = _scaled_few(distinct, precision) if len(distinct) <= _FEW else _scaled_many(distinct, precision)
+    if len(distinct) <= _FEW:
+        value, odd = _one_by_one(distinct, lambda text: scale(text, precision), NumberError)
+    else:
+        value, odd = _scaled_many(distinct, precision)
     return texts.gather(value, 0), texts.gather(~odd, False), texts.gather(odd, False)
 
 
@@ -266,22 +269,13 @@ def _scaled_many(texts: Sequence[str], precision: int) -> tuple[IntArray, BoolAr
     return value, odd
 
 
-def _scaled_few(texts: Sequence[str], precision: int) -> tuple[IntArray, BoolArray]:
+def _one_by_one(texts: Sequence[str], read: Callable[[str], int], fault: type[Exception]) -> tuple[IntArray, BoolArray]:
+    """int64[n] values, and bool[n] where reading one raises `fault`."""
     value, odd = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.bool_)
     for place, text in enumerate(texts):
         try:
-            value[place] = scale(text, precision)
-        except NumberError:
-            odd[place] = True
-    return value, odd
-
-
-def _instants_few(texts: Sequence[str]) -> tuple[IntArray, BoolArray]:
-    value, odd = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.bool_)
-    for place, text in enumerate(texts):
-        try:
-            value[place] = instant_us(text)
-        except InstantError:
+            value[place] = read(text)
+        except fault:
             odd[place] = True
     return value, odd
 
@@ -293,7 +287,10 @@ def instants(readings: Sequence[Reading], rows: int) -> tuple[IntArray, BoolArra
         known = present(reading)
         if reading.texts is not None:
             distinct = reading.texts.distinct
-            value, odd = _instants_few(distinct.to_pylist()) if len(distinct) <= _FEW else instant_column(distinct)
+            if len(distinct) <= _FEW:
+                value, odd = _one_by_one(distinct.to_pylist(), instant_us, InstantError)
+            else:
+                value, odd = instant_column(distinct)
             found, good = reading.texts.gather(value, 0), reading.texts.gather(~odd, False)
         elif reading.column.kind == "time":
             found, good = _timestamps(reading.array, known)

@@ -20,11 +20,11 @@ class Homes(dict[str, int]):
         self._partitions = partitions
 
     def __missing__(self, account: str) -> int:
+        if len(self) > _ACCOUNTS_MAX:
+            self.clear()
         home = self[account] = partition_of(account.encode(), self._partitions)
         return home
 
     def of(self, accounts: Sequence[str]) -> Ints:
         """int64[n]: the partition of each account."""
-        if len(self) > _ACCOUNTS_MAX:
-            self.clear()
         return np.fromiter(map(self.__getitem__, accounts), np.int64, len(accounts))

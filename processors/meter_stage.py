@@ -190,8 +190,8 @@ class MeterStage:
         """Step 3. Kafka takes the rows at once; ClickHouse is waited for in the background, while the fold goes on."""
         topic, send = self._settings.kafka.windows_topic, self._producer.send
         for one in released:
-            for partition_, key, value in one.records:
-                send(topic, value, key, partition_)
+            for partition, key, value in one.records:
+                send(topic, value, key, partition)
         usage = usage_columns(WindowRows(block for one in released for block in one.rows.blocks), self._catalogue)
         ledger, outcomes = ledger_columns(released, self._topic_id), outcome_columns(released, self._topic_id)
         hours, days = identity_columns(released, self._topic_id), number_columns(released, self._topic_id)

@@ -236,7 +236,8 @@ class Owner:
         while self._ahead:  # dying here: no head names them, and the old one is still in force
             self.slot.put(self._ahead[0])
             del self._ahead[0]
-        if self.unsaved:
+        saving = self.unsaved
+        if saving:
             written = self._recorder.checkpoint(self.published, self.catalogue.generation, self.archived_since_ms)
             self.slot.write(written)
             self._recorder.commit(written)
@@ -244,10 +245,10 @@ class Owner:
         # Nothing fails from here on: what `_sent` says has left does leave, or this owner ends with all it knows.
         rows += WindowRows.of(admitted)
         records = self._sent.records(self.state, rows, self.slot.token)
-        if self._recorder.wants_compaction():
+        if saving and self._recorder.wants_compaction():
             self._ahead = self._recorder.compact(self.published)
             self._sent.forget_closed(self.state)
-        elif self._recorder.wants_sequence_compaction():
+        elif saving and self._recorder.wants_sequence_compaction():
             self._ahead = self._recorder.compact_sequences()
         self._again, self._released = WindowRows(), self.state.offset
         due = [place for place in self._closed() if place not in self._archiving]

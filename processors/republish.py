@@ -6,7 +6,7 @@ there stays, what is newer wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +24,7 @@ from processors.meter import Ledger, Letter
 from processors.patience import patiently
 from processors.rate import Rater, taken_back
 from processors.returned_again import ReturnedAgain
-from processors.row_records import ROWS_MAX, Taken
+from processors.row_records import Taken, rows_in
 from processors.state import RedisSlot, connect
 from processors.window_rows import WindowRows
 from sinks.clickhouse import ClickHouseSink, reader
@@ -89,8 +89,8 @@ class _Writer:
         with closing(TopicReader(kafka, kafka.windows_topic)) as topic:
             for partition in range(count):
                 rater = Rater(self._catalogue, _owner_of(partition, count))
-                for some in _batches(topic, partition, self._settings.limits.sink_rows_max // ROWS_MAX + 1):
-                    values = [message.value for message in some if message.value is not None]
+                for some in _of_rows(topic.messages(partition), self._settings.limits.sink_rows_max):
+                    values = [message.value for message in some]
                     rows = WindowRows.of(Taken(values))
                     unknown = {block.meter for block in rows.blocks} - meters
                     assert not unknown, f"the published catalogue lacks {unknown}"
@@ -185,6 +185,20 @@ class _Writer:
 def _batches(topic: TopicReader, partition: int, most: int) -> Iterator[list[Any]]:
     messages = topic.messages(partition)
     while some := list(islice(messages, most)):
+        yield some
+
+
+def _of_rows(messages: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """Messages of usage.windows, until they hold so many rows."""
+    some, rows = [], 0
+    for message in messages:
+        if message.value is not None:
+            some.append(message)
+            rows += rows_in(message.value)
+        if rows >= most:
+            yield some
+            some, rows = [], 0
+    if some:
         yield some
 
 

@@ -29,7 +29,7 @@ ROWS_MAX: Final = 1000  # of a record
 BYTES_MAX: Final = 256 * 1024  # of their texts, and one row more: far below a Kafka message
 _COLUMNS: Final = tuple(name for name in NUMBERS.names or () if NUMBERS[name].itemsize == 8)
 _BEGIN: Final = struct.Struct("<IIII")
-_ONE, _MANY = FORM.to_bytes(4, "little"), FORM_MANY.to_bytes(4, "little")
+_MANY: Final = FORM_MANY.to_bytes(4, "little")
 _ORIGIN: Final = msgspec.msgpack.Decoder(Origin)
 _SERIES: Final = msgspec.msgpack.Decoder(Series)
 
@@ -109,6 +109,11 @@ class Taken:
 
     def __iter__(self) -> Iterator[WindowRow]:
         return map(self.row, range(len(self)))
+
+
+def rows_in(value: bytes) -> int:
+    """How many rows a record says that it has."""
+    return int.from_bytes(value[4:8], "little") if value[:4] == _MANY else 1
 
 
 def _alone(values: list[bytes]) -> tuple[NDArray[Any], list[bytes]]:

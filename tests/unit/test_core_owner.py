@@ -380,3 +380,19 @@ def test_an_older_catalogue_is_refused(place: Place) -> None:
     older: Callable[[], int] = place.owner(msgspec.structs.replace(CATALOGUE, generation=3)).begin
     with pytest.raises(OlderCatalogueError):
         older()
+
+
+def test_a_state_is_compacted_right_after_it_was_written_and_at_no_other_time(place: Place) -> None:
+    place.log.add("a", 1)
+    through(place.begun(0), place.log, 0)
+    owner = place.begun(place.log.messages[-1][0] + 1)
+    with (
+        mock.patch.object(Recorder, "wants_compaction", lambda self: True),
+        mock.patch.object(Recorder, "compact", autospec=True, return_value=[]) as compact,
+    ):
+        assert not owner.unsaved
+        assert owner.checkpoint() is not None  # what the last owner may not have sent
+        assert not compact.called
+        place.log.add("a", 1)
+        through(owner, place.log, -1)
+        assert compact.call_count == 1

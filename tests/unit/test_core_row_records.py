@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -18,7 +19,8 @@ from processors.homes import Homes
 from processors.merge import Merged
 from processors.meter import PartitionState
 from processors.outputs import changed_rows
-from processors.row_records import Taken, UnknownFormatError, packed
+from processors.republish import _of_rows
+from processors.row_records import Taken, UnknownFormatError, packed, rows_in
 from processors.window_rows import WindowRow, WindowRows
 from tests.simulation.logs import CATALOGUE, SKEW_MS, batch_of, make_log
 
@@ -130,3 +132,14 @@ def test_an_account_that_is_the_subject_itself_is_not_written_twice() -> None:
     assert partition == partition_of(b"subject-and-account", 50)
     assert value.count(b"subject-and-account") == 1
     assert list(Taken([value])) == [plain]
+
+
+def test_messages_are_taken_together_by_the_rows_in_them() -> None:
+    many, one = values(rows(), homes=1)[0], next(iter(rows().messages()))[2]
+    assert (rows_in(many), rows_in(one)) == (len(Taken([many])), 1)
+    assert rows_in(many) > 1
+    sent = [SimpleNamespace(value=value) for value in (one, None, one, many, one, None, one, one)]
+    found = [[message.value for message in some] for some in _of_rows(sent, 3)]
+    assert found == [[one, one, many], [one, one, one]]
+    assert list(_of_rows([], 3)) == []
+    assert [len(some) for some in _of_rows(sent, 1)] == [1] * 6
