@@ -88,6 +88,7 @@ def test_the_kinds_of_records_mix() -> None:
     assert again.add(values(more)) == len(more)  # the same once more
     assert again.days == whole.days
     assert len(again) == len(whole)
+    assert again.add([]) == 0
 
 
 @pytest.mark.parametrize("cut", [3, 15, 30, 90, -1])

@@ -259,10 +259,12 @@ def test_a_thin_record_with_rows_of_closed_windows_is_emptied_of_the_others_and_
 
 def test_thin_records_of_all_meters_are_emptied() -> None:
     one = Compacted(1)
+    one.sent._homes = Homes(1)
     one.fold(list(range(8)))
     one.checkpoint()
     one.fold(list(range(7)))
-    one.checkpoint()
+    said = [[(row.subject, row.meter) for row in Taken([record.value])] for record in one.checkpoint()]
+    assert {meter for rows in said for subject, meter in rows if subject == "zone-7"} == {"sum", "high", "users"}
     one.sent.acknowledged(one.state.offset)
     for _ in range(4):
         one.fold([0])
