@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from unittest.mock import patch
 
 import msgspec
@@ -26,6 +26,7 @@ PROFILE = "BENCHMARK_WORKER_PROFILE"  # environment variable: profile each worke
 ONLY = "BENCHMARK_WORKER_ONLY"  # environment variable: meter, rate, or whole for both
 
 Part = Literal["meter", "rate", "whole"]
+P = ParamSpec("P")
 Stage = TypeVar("Stage", MeterStage, RateStage)
 
 
@@ -54,11 +55,12 @@ class Idle:
     """Stands where a stage would, and takes nothing."""
 
     trouble = ""
+    behind = False
 
     def __init__(self, *_: Any, alone: bool) -> None:
         """As a stage is made."""
 
-    def step(self, timeout_s: float) -> int:
+    def step(self, timeout_s: float, *, backlog: bool = False) -> int:
         return 0
 
     def look_again(self) -> None:
@@ -105,14 +107,18 @@ def work(settings: Settings, catalogue: Catalogue, parent: Connection, alone: bo
 
 
 def _timed(
-    step: Callable[[Stage, float], int], report: Report, spent: Spent, leads: Spent, profile: cProfile.Profile | None
-) -> Callable[[Stage, float], int]:
+    step: Callable[Concatenate[Stage, P], int],
+    report: Report,
+    spent: Spent,
+    leads: Spent,
+    profile: cProfile.Profile | None,
+) -> Callable[Concatenate[Stage, P], int]:
     leading = spent is leads
 
-    def run(stage: Stage, timeout_s: float) -> int:
+    def run(stage: Stage, /, *args: P.args, **kwargs: P.kwargs) -> int:
         wall_s, cpu_s = time.monotonic(), time.thread_time()
         before_s = 0.0 if report.first_at_s else time.process_time()
-        taken = step(stage, timeout_s)
+        taken = step(stage, *args, **kwargs)
         if taken and leading and not report.first_at_s:
             report.first_at_s, report.first_cpu_s = wall_s, before_s
             if profile is not None:
