@@ -31,7 +31,8 @@ from processors.window_rows import WindowRow
 if TYPE_CHECKING:
     from config.catalogue import Meter
     from config.settings import Limits
-    from processors.meter import PartitionState, Take
+    from processors.meter import PartitionState
+    from processors.takes import Take
 
 HEAD: Final = b"\x00\x01"  # no event begins with a zero byte, in JSON or in MessagePack; then the format of the rest
 EXPIRED: Final = "admission: expired, as hours closed since the archive was read; run the command again"
@@ -167,9 +168,9 @@ def fold(state: PartitionState, record: AdmissionRecord, offset: int, timestamp_
     values = [b"" if skip else one.raw for one, skip in zip(events, (known | arrays).tolist(), strict=True)]
     decoded = state.decoder.decode(values, np.full(n, timestamp_ms, np.int64))
     takes = [
-        (span.meter, state.take(span, rows, decoded, np.full(n, offset, np.int64)))
+        take
         for code, rows in decoded.types.items()
-        for span in state.catalogue.meters_of(state.catalogue.events[code].type)
+        for take in state.takes(code, state.arrivals(rows, decoded, np.full(n, offset, np.int64)))
     ]
     metered = np.zeros(n, np.bool_)
     for _, take in takes:
@@ -271,7 +272,7 @@ def _rows(
     rows: list[WindowRow] = []
     for meter, take in takes:
         table = PartialTable(meter.aggregation, meter.window_ms)
-        table.fold(take.events.take(accepted[take.row]))
+        table.fold(take.only(accepted).events)
         all_of_it = np.arange(len(table), dtype=np.int64)
         chunks = [0] * len(table) if table.sets else None
         blocks = table_blocks(state.catalogue, (meter.id, meter.version), table, all_of_it, chunks, "", 0)

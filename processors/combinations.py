@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ class Combinations:
 
     def __init__(self, vocabulary: Vocabulary, dimensions: int, compiled: Module | None = None) -> None:
         self.vocabulary = vocabulary
+        self._series: list[Series] = []  # by code, of those that were asked for and all before
         self._steps = [IntCodes(compiled) for _ in range(dimensions + 1)] if dimensions else []
 
     def __len__(self) -> int:
@@ -46,12 +47,20 @@ class Combinations:
         return code
 
     def series(self, codes: Ints) -> list[Series]:
-        """The texts of each code."""
+        """The texts of each code. With dimensions they are made once: meters that share codes share them too."""
+        if not self._steps:
+            return list(zip(map(self.vocabulary.seen.__getitem__, codes.tolist())))
+        known = len(self._series)
+        if known < len(self):
+            self._series += self._made(np.arange(known, len(self)))
+        return list(map(self._series.__getitem__, codes.tolist()))
+
+    def _made(self, codes: Ints) -> Iterator[Series]:
         columns = []
         for step in reversed(self._steps):
             keys = step.keys[codes]
             codes = keys >> 32
-            columns.append(keys & _LOW)
-        subject, *dimensions = columns or [codes]
+            columns.append((keys & _LOW).tolist())
+        subject, *dimensions = columns
         of = self.vocabulary.seen.__getitem__
-        return list(zip(*(map(of, column.tolist()) for column in (subject, *reversed(dimensions))), strict=True))
+        return zip(*(map(of, column) for column in (subject, *reversed(dimensions))), strict=True)

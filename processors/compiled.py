@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, Protocol
 
-INTERFACE = 1  # of the compiled module; one of another checkout is not used
+INTERFACE = 2  # of the compiled module; one of another checkout is not used
 NOT_BUILT = "not built, so the Python decoder reads everything; `make kernel` builds it"
 OUTDATED = "built for another version, so not used; `make kernel` builds it anew"
 SWITCHED_OFF = "built, and switched off by processing.kernel"
@@ -18,7 +18,10 @@ class Module(Protocol):
     INTERFACE: int
     Kernel: Any  # of `decode_kernel`
     find: Any  # of `int_codes`
+    codes: Any  # of `int_codes`
     add: Any  # of `identity`
+    tally: Any  # of `partials`
+    sums: Any  # of `partials`
 
 
 def built() -> Module | None:

@@ -6,6 +6,8 @@ that could be its twin; there is no time-to-live and no probabilistic answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ from processors.compiled import Module
 HOUR_US = 3_600_000_000
 _LOAD_MAX = 0.6  # above this, linear probing in whole batches needs too many rounds
 _SLOTS_MIN = 16
+_FEW = 32  # as few are looked at one by one: a round has a price of its own, and most rounds are for the last few
 
 Digests = NDArray[np.uint64]  # [n, 2]
 
@@ -74,18 +77,21 @@ class DigestSet:
         slot_of = np.empty(n, np.int64)
         looking = np.arange(n)
         slots = self._first_slots(digests)
-        while len(looking):
+        while len(looking) > _FEW:
             at = table[slots]
-            free = at < 0
-            if free.any():
-                # Written back to front: of several that want a slot the earliest keeps it.
-                table[slots[free][::-1]] = (base + looking[free])[::-1]
-                at = table[slots]
-            hit = self._same(keys[at], keys[base + looking])
+            free = np.flatnonzero(at < 0)
+            # Written back to front: of several that want a slot the earliest keeps it.
+            table[slots[free][::-1]] = (base + looking[free])[::-1]
+            at[free] = table[slots[free]]
+            hit = at == base + looking  # most have a slot of their own now
+            others = np.flatnonzero(~hit)
+            hit[others] = self._same(keys.take(at[others], 0), digests.take(looking[others], 0))
             found[looking[hit]] = at[hit]
             slot_of[looking[hit]] = slots[hit]
             slots = (slots[~hit] + 1) & (len(table) - 1)
             looking = looking[~hit]
+        for row, slot in zip(looking.tolist(), slots.tolist(), strict=True):
+            slot_of[row], found[row] = self._place_one(base + row, slot)
         new: NDArray[np.bool_] = found == np.arange(base, base + n)
         added = int(new.sum())
         if added < n:
@@ -98,6 +104,17 @@ class DigestSet:
         found[provisional] = moved[found[provisional] - base]
         self.count = base + added
         return found, new
+
+    def _place_one(self, row: int, slot: int) -> tuple[int, int]:
+        """The slot that the digest of this provisional row is in from now on, looking from `slot` on; its row there."""
+        table, key = self._table, self._keys.item
+        high, low, last = key(row, 0), key(row, 1), len(table) - 1
+        while (at := table.item(slot)) >= 0:
+            if key(at, 0) == high and key(at, 1) == low:
+                return slot, at
+            slot = (slot + 1) & last
+        table[slot] = row
+        return slot, row
 
     def contains(self, digests: Digests) -> NDArray[np.bool_]:
         """True where a digest is a member."""
@@ -153,6 +170,19 @@ class DigestSet:
         return True
 
 
+def _by_value(values: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each value with its places, in order."""
+    least = values.min()
+    above = values - least
+    if above.max() < 1 << 16:  # of so few bits numpy sorts by counting
+        above = above.astype(np.uint16)
+    order = np.argsort(above, kind="stable")
+    ordered = above[order]
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    for rows in np.split(order, starts):
+        yield int(values[rows[0]]), rows
+
+
 class Identities:
     """The digests of accepted events, by hour of event time. An hour closes by the partition's clock alone.
 
@@ -174,9 +204,7 @@ class Identities:
         if (hours == first).all():  # the common case by far
             return self._added(first, digests)
         new = np.zeros(len(hours), np.bool_)
-        order = np.argsort(hours, kind="stable")  # stable keeps the order of arrival within an hour
-        distinct, starts = np.unique(hours[order], return_index=True)
-        for hour, rows in zip(distinct.tolist(), np.split(order, starts[1:]), strict=True):
+        for hour, rows in _by_value(hours):
             new[rows] = self._added(hour, digests[rows])
         return new
 

@@ -5,8 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.combinations import Combinations
 from processors.partials import PartialTable
 from processors.windows import Selection
+
+
+def out_of_reach(
+    table: PartialTable, named: Combinations, events: int, unique_max: int, dimension_sets_max: int
+) -> bool:
+    """Whether so many events cannot cross a limit, by bounds that cost next to nothing: nearly always."""
+    if table.most_members + events > unique_max:
+        return False
+    more = min(events, named.dimension_sets)
+    return table.dimension_sets + more <= dimension_sets_max or table.counts.most + more <= dimension_sets_max
 
 
 def refused_by(
@@ -18,19 +29,13 @@ def refused_by(
     """
     n = len(chosen.offset)
     full = np.zeros(n, np.bool_)
-    if table.most_members + n <= unique_max and _combinations_fit(table, chosen, dimension_sets_max):
-        return full, False  # nearly always: no need to look closer
+    if out_of_reach(table, chosen.named, n, unique_max, dimension_sets_max):
+        return full, False
     rows = table.find(chosen).tolist()
     might = _combinations_full(table, chosen, rows, full, dimension_sets_max) if -1 in rows else False
     if table.has_members:
         might |= _members_full(table, chosen, rows, full, unique_max)
     return full, might
-
-
-def _combinations_fit(table: PartialTable, chosen: Selection, most: int) -> bool:
-    """Whether the batch cannot cross the limit, by bounds that cost nothing."""
-    room = most - table.counts.most
-    return len(chosen.series) <= room or chosen.named.dimension_sets <= room
 
 
 def _combinations_full(

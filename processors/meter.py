@@ -8,26 +8,27 @@ They depend on the log's prefix and the catalogue alone: cutting the log into ot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from functools import partial
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from config.catalogue import BEGIN_MS, Catalogue, Meter, MeterSpan
+from config.catalogue import BEGIN_MS, Catalogue, Meter
 from config.settings import Limits
 from processors import admission
 from processors.combinations import Combinations
 from processors.events import INVALID, Decoded, Decoder, Refusal, TypeRows
 from processors.identity import Identities
 from processors.instants import END_US
-from processors.limits import refused_by
+from processors.limits import out_of_reach, refused_by
 from processors.partials import PartialTable
-from processors.samples import sample_rows
 from processors.sequences import REUSED, Numbered, Sequences
+from processors.takes import Arrivals, Take
 from processors.vocabulary import Vocabulary
-from processors.windows import Ints, Selection, window_start_ms
+from processors.windows import Ints
 
 Verdict = Literal["accepted", "duplicate", "late", "invalid", "unmetered"]
 MeterKey = tuple[str, int]  # meter id, version
@@ -72,14 +73,6 @@ class Ledger(msgspec.Struct):
     def balanced(self) -> bool:
         """I1: every event has exactly one verdict."""
         return self.consumed == self.accepted + self.duplicate + self.late + self.invalid + self.unmetered
-
-
-class Take(NamedTuple):
-    """What one meter version takes of a batch."""
-
-    table: PartialTable
-    row: Ints  # place of each event in the batch
-    events: Selection
 
 
 class PartitionState:
@@ -146,16 +139,16 @@ class PartitionState:
         metered, late = np.zeros((2, len(decoded.kind)), np.bool_)
         takes = []
         for code, rows in decoded.types.items():
-            event_type = self.catalogue.events[code].type
-            limit_us = (clocks[decoded.message[rows.row]] - self.catalogue.lateness_ms(event_type)) * 1000
-            late[rows.row] = decoded.time_us[rows.row] < limit_us
-            for span in self.catalogue.meters_of(event_type):
-                take = self.take(span, rows, decoded, batch.offset)
+            arrivals = self.arrivals(rows, decoded, batch.offset)
+            late[rows.row] = self._late(code, arrivals, clocks)
+            for _, take in self.takes(code, arrivals):
                 metered[take.row] = True
                 takes.append(take)
         late &= metered
-        wanted = metered & ~late & (decoded.time_us >= since_ms * 1000)
-        kept = [self._only(take, wanted) for take in takes]
+        wanted = metered & ~late
+        if since_ms > BEGIN_MS:
+            wanted &= decoded.time_us >= since_ms * 1000
+        kept = [take.only(wanted) for take in takes]
         refused, accepted, duplicate = self._accept(kept, np.flatnonzero(wanted), decoded)
         reason = "late: its window closed by the partition's clock; see `tollstream ledger`"
         letters += [self._letter("late", batch, decoded, row, reason, None) for row in np.flatnonzero(late).tolist()]
@@ -184,38 +177,22 @@ class PartitionState:
             self.close()
         return letters + self.fold(batch.part(at, len(batch.values)), since_ms) if at < len(batch.values) else letters
 
-    def take(self, span: MeterSpan, rows: TypeRows, decoded: Decoded, offset: Ints) -> Take:
-        """The events of its type that a meter version takes: in its span of time, through its filter, with a value.
+    def arrivals(self, rows: TypeRows, decoded: Decoded, offset: Ints) -> Arrivals:
+        """The valid events of one type; `offset` int64[messages]: of each message that was decoded."""
+        return Arrivals(rows, decoded, offset, partial(self._named, decoded.vocabulary))
 
-        `offset` int64[messages]: of each message that was decoded.
-        """
-        meter = span.meter
-        time_us, taken = decoded.time_us[rows.row], np.ones(len(rows.row), np.bool_)
-        if span.from_ms > BEGIN_MS or span.to_ms < -BEGIN_MS:
-            taken &= (time_us >= span.from_ms * 1000) & (time_us < span.to_ms * 1000)
-        for path, allowed in meter.filter.items():
-            passes = [decoded.vocabulary[text] for text in allowed]
-            taken &= np.isin(rows.text[path], passes)
-        value = member = None
-        if meter.aggregation == "unique":
-            member, present = rows.member[meter.value_paths[0]]
-            taken &= present
-        elif meter.value is not None:
-            value, _ = rows.number[(meter.value, meter.precision)]
-            if meter.aggregation == "gauge":
-                member = sample_rows(time_us, decoded.digest[rows.row], value)
-        named = self._named(decoded.vocabulary, len(meter.dimensions))
-        events = Selection(
-            named=named,
-            series=named.codes(rows.subject, [rows.text[path] for path in meter.dimensions]),
-            window=window_start_ms(time_us, meter.window_ms),
-            offset=offset[decoded.message[rows.row]],
-            time_us=time_us,
-            digest=decoded.digest[rows.row],
-            value=value,
-            member=member,
-        )
-        return Take(self.table(meter), rows.row[taken], events.take(taken))
+    def takes(self, code: int, arrivals: Arrivals) -> list[tuple[Meter, Take]]:
+        """What each meter version takes of the events of its type, the one at `code` of the catalogue's."""
+        spans = self.catalogue.meters_of(self.catalogue.events[code].type)
+        return [(span.meter, arrivals.take(span, self.table(span.meter))) for span in spans]
+
+    def _late(self, code: int, arrivals: Arrivals, clocks: Ints) -> NDArray[np.bool_] | bool:
+        """Whether the partition's clock, by message, had closed what an event belongs to."""
+        lateness_ms = self.catalogue.events[code].lateness_ms
+        if not len(arrivals.row) or int(arrivals.time_us.min()) >= (int(clocks[-1]) - lateness_ms) * 1000:
+            return False  # the clock never goes back
+        late: NDArray[np.bool_] = arrivals.time_us < (clocks[arrivals.message] - lateness_ms) * 1000
+        return late
 
     def _named(self, vocabulary: Vocabulary, dimensions: int) -> Combinations:
         """The codes of series, begun anew with the vocabulary, and when they are too many."""
@@ -229,11 +206,6 @@ class PartitionState:
         """How many series have a partial, those of each meter version apart."""
         return sum(len(table.series) for table in self.tables.values())
 
-    @staticmethod
-    def _only(take: Take, wanted: NDArray[np.bool_]) -> Take:
-        mask = wanted[take.row]
-        return Take(take.table, take.row[mask], take.events.take(mask))
-
     def _accept(self, takes: list[Take], rows: Ints, decoded: Decoded) -> tuple[dict[int, str], int, int]:
         """Apply limits, drop duplicates, fold. Returns what a limit refused, with why; how many are new; duplicates.
 
@@ -242,21 +214,24 @@ class PartitionState:
         """
         refused: dict[int, str] = {}
         might = False
+        most = self.limits.unique_max, self.limits.dimension_sets_max
         for take in takes:
-            full, close = refused_by(take.table, take.events, self.limits.unique_max, self.limits.dimension_sets_max)
+            if out_of_reach(take.table, take.columns.named, len(take.row), *most):
+                continue
+            full, close = refused_by(take.table, take.events, *most)
             might |= close
             refused |= dict.fromkeys(take.row[full].tolist(), self._over_limit)
         if refused:
             rows = rows[~np.isin(rows, list(refused))]
             wanted = np.zeros(len(decoded.kind), np.bool_)
             wanted[rows] = True
-            takes = [self._only(take, wanted) for take in takes]
+            takes = [take.only(wanted) for take in takes]
         if might and len(rows) > 1:
             accepted = duplicate = 0
             for half in np.array_split(rows, 2):
                 wanted = np.zeros(len(decoded.kind), np.bool_)
                 wanted[half] = True
-                more, fresh, again = self._accept([self._only(take, wanted) for take in takes], half, decoded)
+                more, fresh, again = self._accept([take.only(wanted) for take in takes], half, decoded)
                 refused |= more
                 accepted += fresh
                 duplicate += again
@@ -266,7 +241,7 @@ class PartitionState:
         new = np.zeros(len(decoded.kind), np.bool_)
         new[rows[new_rows]] = True
         for take in takes:
-            take.table.fold(take.events.take(new[take.row]))
+            take.table.fold(take.only(new).events)
         return refused, int(new_rows.sum()), int((~new_rows).sum() - reused.sum())
 
     def _new(self, decoded: Decoded, rows: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -7,6 +7,7 @@ all partials of a meter version, a row each; a batch of events is folded in with
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -40,6 +41,7 @@ _STATE: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "gauge": (*_LATEST, ("members", "<i8")),
 }
 _SETS: Final[dict[str, tuple[type[DigestSet], int]]] = {"unique": (DigestSet, 2), "gauge": (SampleSet, 4)}
+_DIMENSIONS: Final = itemgetter(slice(1, None))  # of a series: all but the subject
 _EMPTY: Final = {"min": np.iinfo(np.int64).max, "max": np.iinfo(np.int64).min}
 
 
@@ -58,7 +60,10 @@ class PartialTable:
         self._set, self._member_width = _SETS.get(aggregation, (DigestSet, 2))
         self.sets: list[DigestSet] = []  # the members of each row
         self.chunk_offsets: list[list[int]] = []  # offset of the last member of each chunk of each row
-        self.counts = SeriesCounts(compiled)
+        self._counts = SeriesCounts(compiled)
+        self._counted = 0  # rows in it
+        self._dimension_sets: set[Series] = set()
+        self._dimensioned = 0  # series in it
         self.most_members = 0  # of any row
         self._columns: dict[str, NDArray[Any]] = {
             name: np.empty(0, self.dtype[name]) for name in self.dtype.names or ()
@@ -88,16 +93,33 @@ class PartialTable:
             self._digests = np.concatenate([self._digests, np.array(fresh, np.uint64)])
         return self._digests
 
+    @property
+    def counts(self) -> SeriesCounts:
+        """Of all rows, brought up to date when somebody asks: `dimension_sets` nearly always tells enough."""
+        if self._counted < len(self):
+            keys = self._places.keys[self._counted :]
+            self._counts.add(self.series.seen, keys >> 32, keys & _LOW)
+            self._counted = len(self)
+        return self._counts
+
+    @property
+    def dimension_sets(self) -> int:
+        """How many different sets of values the dimensions of all series have: no subject can have more."""
+        fresh = self.series.seen[self._dimensioned :]
+        self._dimension_sets.update(map(_DIMENSIONS, fresh))
+        self._dimensioned += len(fresh)
+        return len(self._dimension_sets)
+
     # -- finding rows
 
     def find(self, chosen: Selection) -> Ints:
         """int64[n]: the row that each event would go into, -1 where there is none yet."""
-        known = self._codes(chosen, self.series.get)
+        known = self._codes(chosen, lambda series: [self.series.get(one, -1) for one in series])
         # A code of -1 makes a key below zero, which no row has.
         return self._places.find((known << 32) | (chosen.window // self.window_ms))
 
-    def _codes(self, chosen: Selection, code: Callable[[Series], int | None]) -> Ints:
-        """int64[n]: our codes of the events' series; of those seen for the first time what `code` says, None for -1."""
+    def _codes(self, chosen: Selection, code: Callable[[list[Series]], list[int]]) -> Ints:
+        """int64[n]: our codes of the events' series; of those seen for the first time, each once, what `code` says."""
         if chosen.named is not self._named:
             self._named, self._code_of = chosen.named, np.empty(0, np.int64)
         if len(self._code_of) < len(chosen.named):
@@ -106,9 +128,11 @@ class PartialTable:
             self._code_of = longer
         codes: Ints = self._code_of[chosen.series]
         if codes.min(initial=0) < 0:
-            unknown = np.array(list(dict.fromkeys(chosen.series[codes < 0].tolist())))  # in order of arrival
-            found = map(code, chosen.named.series(unknown))
-            self._code_of[unknown] = [-1 if one is None else one for one in found]
+            sought = chosen.series[codes < 0]
+            places = -2 - np.arange(len(sought))
+            self._code_of[sought[::-1]] = places[::-1]  # back to front: what comes several times keeps its first place
+            unknown = sought[self._code_of[sought] == places]  # in order of arrival
+            self._code_of[unknown] = code(chosen.named.series(unknown))
             codes = self._code_of[chosen.series]
         return codes
 
@@ -128,8 +152,8 @@ class PartialTable:
             for name, column in self._columns.items():
                 self._columns[name] = _grown(column, room)
             self._touched, self.sent = _grown(self._touched, room), _grown(self.sent, room)
-        for name, column in self._columns.items():
-            column[first:total] = _EMPTY.get(self.aggregation, 0) if name == "value" else 0
+        if self.aggregation in _EMPTY:  # all else begins at zero, as room for it does
+            self._columns["value"][first:total] = _EMPTY[self.aggregation]
         self.sent[first:total] = -1
         self._columns["series"][first:total] = keys >> 32
         self._columns["window"][first:total] = (keys & _LOW) * self.window_ms
@@ -137,7 +161,6 @@ class PartialTable:
             self.sets.extend(self._set() for _ in keys)
             self.chunk_offsets.extend([] for _ in keys)
             self._saved_members.extend(0 for _ in keys)
-        self.counts.add(self.series.seen, keys >> 32, keys & _LOW)
 
     # -- folding
 
@@ -145,9 +168,8 @@ class PartialTable:
         """Fold accepted events in. Exact whatever the batch boundaries: every operation is associative."""
         if not len(chosen.offset):
             return
-        rows = self._rows(self._codes(chosen, self.series.__getitem__), chosen.window)
-        np.add.at(self._columns["events"], rows, 1)
-        self._columns["offset"][rows] = chosen.offset  # ascending, so the last written is the highest
+        rows = self._rows(self._codes(chosen, self.series.of_distinct), chosen.window)
+        self._tally(rows, chosen.offset)
         if self.aggregation in ("sum", "avg"):
             assert chosen.value is not None
             self._add(rows, chosen.value)
@@ -161,20 +183,37 @@ class PartialTable:
             self._latest(rows, chosen)
         if self.has_members:
             self._unite(rows, chosen)
+
+    def _tally(self, rows: Ints, offset: Ints) -> None:
+        """Count events and note where they came from. Offsets ascend, so that the last written is the highest."""
+        if self._compiled is not None:
+            self._compiled.tally(
+                rows, np.ascontiguousarray(offset), self._columns["events"], self._columns["offset"], self._touched
+            )
+            return
+        np.add.at(self._columns["events"], rows, 1)
+        self._columns["offset"][rows] = offset
         self._touched[rows] = True
 
     def _add(self, rows: Ints, values: Ints) -> None:
         """Sums in two limbs of 32 bits: neither can wrap within a batch, and the carry is settled after it."""
         hi, lo = self._columns["sum_hi"], self._columns["sum_lo"]
+        if self._compiled is not None:
+            self._compiled.sums(rows, np.ascontiguousarray(values), hi, lo)
+            return
         np.add.at(lo, rows, values & _LOW)
         np.add.at(hi, rows, values >> 32)
-        full = np.unique(rows[lo[rows] > _LOW])  # few: small values fill a limb after many events
-        hi[full] += lo[full] >> 32
-        lo[full] &= _LOW
+        full = rows[lo[rows] > _LOW]
+        if len(full):  # seldom: small values fill a limb after many events
+            full = np.unique(full)
+            hi[full] += lo[full] >> 32
+            lo[full] &= _LOW
 
     def _latest(self, rows: Ints, chosen: Selection) -> None:
         """The value of the highest (time, identity): an order that no order of arrival changes."""
         assert chosen.value is not None
+        assert chosen.time_us is not None
+        assert chosen.digest is not None
         order = np.lexsort((chosen.digest[:, 1], chosen.digest[:, 0], chosen.time_us))
         last = dict(zip(rows[order].tolist(), order.tolist(), strict=True))  # of each row the highest stays
         at, best = np.array(list(last), np.int64), np.array(list(last.values()), np.int64)

@@ -34,9 +34,9 @@ class SeriesCounts:
             return
         known, self._known = self._known, len(series)
         self._subject_of = _roomy(self._subject_of, len(series))
-        self._subject_of[known : len(series)] = self._subjects.codes(
-            map(itemgetter(0), series[known:]), len(series) - known
-        )
+        subjects = list(map(itemgetter(0), series[known:]))
+        self._subjects.of_distinct(list(dict.fromkeys(subjects)))
+        self._subject_of[known : len(series)] = self._subjects.codes(subjects, len(subjects))
         places = self._places.codes((self._subject_of[codes] << 32) | windows)
         self._counts = _roomy(self._counts, len(self._places))
         np.add.at(self._counts, places, 1)

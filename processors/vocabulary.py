@@ -30,6 +30,17 @@ class Codes(dict[Any, int]):
         self.update(zip(values, range(first, len(self.seen)), strict=True))
         return len(self) == len(self.seen)
 
+    def of_distinct(self, values: list[Any]) -> list[int]:
+        """The codes of values of which none comes twice: a fifth of the time where most are new."""
+        found = list(map(self.get, values))
+        new = [value for value, code in zip(values, found, strict=True) if code is None]
+        fresh = range(len(self.seen), len(self.seen) + len(new))
+        self.begin(new)
+        if len(new) == len(values):
+            return list(fresh)
+        codes = iter(fresh)
+        return [next(codes) if code is None else code for code in found]
+
     def codes(self, values: Iterable[Any], count: int) -> NDArray[np.int64]:
         """int64[count]: the code of each value."""
         return np.fromiter(map(self.__getitem__, values), np.int64, count)

@@ -19,22 +19,26 @@ class Selection(msgspec.Struct):
     series: Ints  # int64[n], code in `named`
     window: Ints  # int64[n], start of the window, ms
     offset: Ints  # int64[n], offset of the event's message
-    time_us: Ints
-    digest: Digests  # identity
+    time_us: Ints | None  # latest and gauge alone, as the next
+    digest: Digests | None  # identity
     value: Ints | None  # scaled; None for count and unique
     member: NDArray[np.uint64] | None  # unique: digests [n, 2]; gauge: samples [n, 4]
 
     def take(self, rows: NDArray[np.bool_]) -> Selection:
         """The events where the mask is true."""
-        if rows.all():
+        return self.at(np.flatnonzero(rows))
+
+    def at(self, rows: Ints) -> Selection:
+        """The events at these places, which ascend."""
+        if len(rows) == len(self.series):
             return self
         return Selection(
             named=self.named,
             series=self.series[rows],
             window=self.window[rows],
             offset=self.offset[rows],
-            time_us=self.time_us[rows],
-            digest=self.digest[rows],
+            time_us=None if self.time_us is None else self.time_us[rows],
+            digest=None if self.digest is None else self.digest[rows],
             value=None if self.value is None else self.value[rows],
             member=None if self.member is None else self.member[rows],
         )

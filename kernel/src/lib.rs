@@ -6,6 +6,7 @@
 
 mod columns;
 mod event;
+mod fold;
 mod identity;
 mod instant;
 mod kernel;
@@ -25,11 +26,13 @@ pub type Taken<T> = Result<T, HandedBack>;
 #[pyo3::pymodule]
 mod tollstream_kernel {
     #[pymodule_export]
+    use crate::fold::{sums, tally};
+    #[pymodule_export]
     use crate::kernel::Kernel;
     #[pymodule_export]
-    use crate::probe::{add, find};
+    use crate::probe::{add, codes_of, find};
 
     /// Of the Python side that this module fits, `processors/decode_kernel.py`.
     #[pymodule_export]
-    const INTERFACE: u32 = 1;
+    const INTERFACE: u32 = 2;
 }

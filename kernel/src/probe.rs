@@ -16,20 +16,49 @@ pub fn find<'py>(
     sought: PyReadonlyArray1<'py, i64>,
     mix: u64,
 ) -> PyResult<Array<'py, i64>> {
-    let (keys, codes) = (keys.as_slice()?, codes.as_slice()?);
-    let (mask, shift) = (codes.len() - 1, 64 - codes.len().trailing_zeros());
-    let first = |key: i64| ((key as u64).wrapping_mul(mix) >> shift) as usize;
-    let code_of = |&key: &i64| {
-        let mut slot = first(key);
-        loop {
-            let code = codes[slot];
-            if code < 0 || keys[code as usize] == key {
-                return i64::from(code);
-            }
-            slot = (slot + 1) & mask;
-        }
-    };
+    let (keys, table) = (keys.as_slice()?, codes.as_slice()?);
+    let code_of = |&key: &i64| i64::from(table[slot_of(key, keys, table, mix)]);
     Ok(PyArray1::from_iter(py, sought.as_slice()?.iter().map(code_of)))
+}
+
+/// The code of each of `sought`, a new one where it has none, and how many there are then. It stops before the first key
+/// that `keys` has no room for: there are fewer codes than keys then. Otherwise as `find`; `count`: codes so far.
+#[pyfunction]
+#[pyo3(name = "codes")]
+pub fn codes_of<'py>(
+    py: Python<'py>,
+    mut keys: PyReadwriteArray1<'py, i64>,
+    mut codes: PyReadwriteArray1<'py, i32>,
+    sought: PyReadonlyArray1<'py, i64>,
+    mix: u64,
+    mut count: usize,
+) -> PyResult<(Array<'py, i64>, usize)> {
+    let (keys, table) = (keys.as_slice_mut()?, codes.as_slice_mut()?);
+    let sought = sought.as_slice()?;
+    let mut found = Vec::with_capacity(sought.len());
+    for &key in sought {
+        let slot = slot_of(key, keys, table, mix);
+        if table[slot] < 0 {
+            if count == keys.len() {
+                break;
+            }
+            keys[count] = key;
+            table[slot] = count as i32;
+            count += 1;
+        }
+        found.push(i64::from(table[slot]));
+    }
+    Ok((PyArray1::from_vec(py, found), count))
+}
+
+/// The slot that a key is in, or the free one that it would go into.
+fn slot_of(key: i64, keys: &[i64], table: &[i32], mix: u64) -> usize {
+    let (mask, shift) = (table.len() - 1, 64 - table.len().trailing_zeros());
+    let mut slot = ((key as u64).wrapping_mul(mix) >> shift) as usize;
+    while table[slot] >= 0 && keys[table[slot] as usize] != key {
+        slot = (slot + 1) & mask;
+    }
+    slot
 }
 
 /// Adds digests to a set: which are new, and how many there are then. `keys`: the first `count` are members, with room

@@ -6,7 +6,7 @@ _PROCESSORS = (
     "checkpoint owner state marks intervals sequences sequence_log instants numbers admission held samples formulas "
     "packed refill recovery health limits digests series identity windows partials meter outputs columns merge states "
     "row_records sent homes "
-    "series_counts int_codes combinations vocabulary "
+    "series_counts int_codes combinations vocabulary takes "
     "account_usage rate rate_gaps rate_contracts rate_parts budgets returned_again "
     "events decode_messages decode_shapes decode_split decode_columns decode_careful decode_cast decode_sequences"
 )

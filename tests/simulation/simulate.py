@@ -41,6 +41,7 @@ def small(seed: int) -> Iterator[None]:
             "sent._THIN": (4, 1, 1)[seed % 3],
             "sent._WORTH_A_LOOK": 100,
             "row_records.ROWS_MAX": (1000, 3, 1)[seed // 3 % 3],
+            "consume._EARLY_MAX": (2, 20, 0)[seed // 3 % 3],
             "owner.Decoder": decoder,
             "worker._end_alone": end_alone,
             "worker._IDLE_S": 0.2,

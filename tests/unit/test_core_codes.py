@@ -81,3 +81,11 @@ def test_a_vocabulary_may_have_as_many_texts_more_as_there_are_series() -> None:
     assert len(first) == 5
     assert decode(to_json(event(subject="d")), decoder=decoder).vocabulary is first
     assert decode(to_json(event(subject="e")), decoder=decoder).vocabulary is not first
+
+
+@given(st.lists(st.lists(st.integers(0, 20), unique=True, max_size=12), max_size=6))
+def test_values_that_are_all_different_get_the_same_codes_together(batches: list[list[int]]) -> None:
+    together, alone = Codes(), Codes()
+    for batch in batches:
+        assert together.of_distinct(batch) == alone.codes(batch, len(batch)).tolist()
+    assert (together.seen, dict(together)) == (alone.seen, dict(alone))

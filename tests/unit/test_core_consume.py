@@ -52,10 +52,35 @@ def test_a_backlog_is_more_to_read_behind_records_of_long_ago() -> None:
     assert not consumer.behind(NOW_MS, 3_000)
 
 
+def test_a_short_wait_keeps_a_few_messages_and_a_long_one_pauses() -> None:
+    client = mock.Mock()
+    consumer = PartitionConsumer(
+        Kafka(), "events", "group", lambda taken: dict.fromkeys(taken, 0), lambda lost: None,
+        leaves=True, client=lambda settings: client,
+    )  # fmt: skip
+    client.subscribe.call_args.kwargs["on_assign"](client, [mock.Mock(partition=0)])
+    log = [message(0, offset, NOW_MS) for offset in range(30)]
+    left = iter(log)
+    client.consume.side_effect = lambda most, timeout_s: [next(left) for _ in range(most)]
+    for _ in range(20):
+        consumer.keep_alive()
+    assert not client.pause.called, "what it has fetched would be lost"
+    client.consume.side_effect = lambda most, timeout_s: []
+    consumer.keep_alive()
+    consumer.keep_alive()
+    assert [one.partition for one in client.pause.call_args.args[0]] == [0]
+    assert client.pause.call_count == 1
+    client.resume.reset_mock()
+    client.consume.side_effect = lambda most, timeout_s: [next(left) for _ in range(most)]
+    assert consumer.take(5, 0) == {0: log[:25]}, "in order, each once"
+    assert client.resume.call_count == 1
+    assert consumer.take(5, 0) == {0: log[25:]}
+
+
 def test_a_portion_is_as_many_messages_as_hold_so_many_events() -> None:
     portion = Portion(20_000)
-    assert portion.messages == 200  # one may hold thousands
-    portion.took(200, 200)
+    assert portion.messages == 20  # one may hold thousands
+    portion.took(20, 20)
     assert portion.messages == 20_000
     portion.took(200, 100_000)
     assert portion.messages == 40

@@ -132,3 +132,13 @@ def test_of_twins_in_a_large_batch_of_many_hours_the_first_is_the_new_one() -> N
     for at, key in enumerate(zip(times.tolist(), halves.tolist(), strict=True)):
         first.setdefault(key, at)
     assert np.flatnonzero(Identities().add(times, digests)).tolist() == sorted(first.values())
+
+
+@pytest.mark.parametrize("span", [65_535, 65_536, 2_000_000])
+def test_hours_far_apart_are_told_apart(span: int) -> None:
+    hours = np.array([span, 0, span, 1, span - 65_536 if span > 65_536 else 1, 0])
+    ours = Identities()
+    assert ours.add(hours * HOUR_US, column([(5, 5)] * 6)).tolist() == [
+        hour not in hours[:at].tolist() for at, hour in enumerate(hours.tolist())
+    ]
+    assert sorted(ours.hours) == sorted(set(hours.tolist()))

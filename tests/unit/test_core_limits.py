@@ -12,8 +12,10 @@ from config.catalogue import Catalogue, EventType, Meter
 from config.settings import Limits
 from processors import meter
 from processors.events import Decoder
-from processors.limits import refused_by
+from processors.limits import out_of_reach, refused_by
 from processors.meter import Batch, Letter, PartitionState
+from processors.partials import PartialTable
+from tests.unit.test_core_windows import selection
 
 HOUR_MS = 3_600_000
 NOON_MS = 1_793_620_800_000
@@ -160,3 +162,25 @@ def test_which_of_two_full_meters_refused_does_not_change_the_reason() -> None:
     bounds = limits(unique_max=2, dimension_sets_max=2)
     state = PartitionState(known, bounds, Decoder(known, bounds, 0))
     assert together == [verdicts(state, [text], [number])[0] for number, text in enumerate("xyz")]
+
+
+def test_sets_of_dimensions_are_counted_over_all_subjects_before_those_of_one_are() -> None:
+    table = PartialTable("count", HOUR_MS)
+    events = [((subject, value), 0, 0, (1, 1), 1, 1) for subject, value in ("ax", "ay", "bx", "cz", "by")]
+    chosen = selection("count", events, 0)
+    table.fold(chosen)
+    assert (table.dimension_sets, table.counts.most) == (3, 2)
+    named = chosen.named  # of three sets
+    reaches = {most: out_of_reach(table, named, 5, 9, most) for most in range(4, 8)}
+    assert reaches == {4: False, 5: True, 6: True, 7: True}, "two of one subject and three more"
+    assert out_of_reach(table, named, 2, 9, 4), "no more sets than events"
+    table.fold(selection("count", [(("c", "w"), 0, 0, (1, 1), 1, 1), (("c", "x"), 1, 0, (1, 1), 1, 1)], 0))
+    assert (table.dimension_sets, table.counts.most) == (4, 2)
+    assert table.counts.of(["a", "c", "c"], np.array([0, 0, 1])).tolist() == [2, 2, 1]
+
+
+def test_as_many_members_as_there_may_be_are_within_reach() -> None:
+    table = PartialTable("unique", HOUR_MS)
+    chosen = selection("unique", [(("a", "x"), 0, 0, (1, 1), 1, member) for member in (1, 2)], 0)
+    table.fold(chosen)
+    assert [out_of_reach(table, chosen.named, events, 5, 99) for events in (3, 4)] == [True, False]

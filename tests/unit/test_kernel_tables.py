@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from processors.compiled import built
 from processors.identity import DigestSet, Identities
 from processors.int_codes import IntCodes
+from processors.partials import PartialTable
+from tests.unit.test_core_windows import HOUR_MS, selection
 
 pytestmark = pytest.mark.skipif(built() is None, reason="the kernel is not built (`make kernel`)")
 KEYS = st.integers(-3, 40) | st.sampled_from([2**63 - 1, -(2**63), 2**32, -(2**32)])
@@ -51,3 +53,25 @@ def test_large_tables_grow_alike() -> None:
         keys = digests[::2, 0].view(np.int64)  # not contiguous
         assert (compiled_codes.codes(keys) == codes.codes(keys)).all()
     assert len(compiled) == len(pure)
+
+
+VALUES = st.sampled_from([0, 1, -1, 2**32 - 1, -(2**32), 2**32, 10**18, -(10**18)]) | st.integers(-(10**18), 10**18)
+EVENTS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), VALUES), min_size=1, max_size=40)
+
+
+@pytest.mark.parametrize("aggregation", ["sum", "count", "max"])
+@given(batches=st.lists(EVENTS, max_size=6))
+@settings(deadline=None, max_examples=50)
+def test_tables_hold_the_same_whoever_adds(aggregation: str, batches: list[list[tuple[str, int, int]]]) -> None:
+    """Values as large as they may be, also below zero: a limb is never left full."""
+    pure, compiled = PartialTable(aggregation, HOUR_MS), PartialTable(aggregation, HOUR_MS, built())
+    for place, batch in enumerate(batches):
+        events = [((subject, "x"), window, 0, (1, 1), value, 1) for subject, window, value in batch]
+        for table in (pure, compiled):
+            table.fold(selection(aggregation, events, place * 40))
+        assert compiled.changed().tolist() == pure.changed().tolist()
+        for name in pure.dtype.names or ():
+            assert compiled.column(name).tolist() == pure.column(name).tolist()
+        if place % 2:
+            pure.settle()
+            compiled.settle()
