@@ -29,8 +29,10 @@ from processors.window_rows import Block, WindowRow, WindowRows
 from processors.windows import Ints
 from tests.simulation.slots import SlotStore
 from tests.simulation.tables import RATED_KEY
+from tests.simulation.world import World
 
 Patch = contextlib.AbstractContextManager[Any]
+_LATE = ("late",) * 6 + ("refused", "after")  # faults of a call
 
 
 class Plant(NamedTuple):
@@ -270,7 +272,16 @@ def no_owner_check_in_the_checkpoint() -> Patch:
 
 @planted("I4")
 def no_offset_check_in_the_checkpoint() -> Patch:
-    return mock.patch.object(SlotStore, "compares", False)
+    """Looked for where many checkpoints arrive late: one must come after its owner's next."""
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(SlotStore, "compares", False))
+    fault = World.fault
+
+    def late(self: World, call: str, *rest: Any, **named: Any) -> str:
+        return fault(self, call, _LATE, 5.0) if call == "write" else fault(self, call, *rest, **named)
+
+    stack.enter_context(mock.patch.object(World, "fault", late))
+    return stack
 
 
 @planted("I", "stopped")

@@ -20,6 +20,7 @@ from processors.rate import RatedRow, Rater
 from rating.calendar import Anchor, BillingPeriod
 from rating.contracts import Contract
 from rating.gauges import Reading, levels
+from tests.simulation import mischief
 from tests.simulation.plants import Patch, planted
 from tests.simulation.plants_admission import PLANTS
 
@@ -126,14 +127,19 @@ def periods_told_apart_by_their_segments_alone() -> Patch:
 
 @planted("I4", "I6")
 def openings_sent_again() -> Patch:
-    """Alone on the topic, the opening row of a period takes the place of its total."""
+    """Alone on the topic, the opening row of a period takes the place of its total. Looked for where that topic is
+    compacted often."""
+    stack = contextlib.ExitStack()
     whole = Rater._whole
 
     def again(self: Rater, due: Any) -> Any:
         self._begun.clear()
         return whole(self, due)
 
-    return mock.patch.object(Rater, "_whole", again)
+    stack.enter_context(mock.patch.object(Rater, "_whole", again))
+    stack.enter_context(mock.patch.multiple(mischief, WINDOWS="usage.rated", MARKS="usage.rated"))
+    stack.enter_context(mock.patch.dict(mischief._KINDS, {mischief.compact: 40}))
+    return stack
 
 
 @planted("I6")
