@@ -24,10 +24,6 @@ class Selection(msgspec.Struct):
     value: Ints | None  # scaled; None for count and unique
     member: NDArray[np.uint64] | None  # unique: digests [n, 2]; gauge: samples [n, 4]
 
-    def take(self, rows: NDArray[np.bool_]) -> Selection:
-        """The events where the mask is true."""
-        return self.at(np.flatnonzero(rows))
-
     def at(self, rows: Ints) -> Selection:
         """The events at these places, which ascend."""
         if len(rows) == len(self.series):

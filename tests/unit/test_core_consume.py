@@ -28,12 +28,17 @@ def end(partition: int, offset: int) -> Any:
     return message(partition, offset, -1, KafkaError(KafkaError._PARTITION_EOF))
 
 
-def test_a_backlog_is_more_to_read_behind_records_of_long_ago() -> None:
+def consuming() -> tuple[mock.Mock, PartitionConsumer]:
+    """A client, and a consumer that reads with it from the start."""
     client = mock.Mock()
-    consumer = PartitionConsumer(
+    return client, PartitionConsumer(
         Kafka(), "events", "group", lambda taken: dict.fromkeys(taken, 0), lambda lost: None,
         leaves=True, client=lambda settings: client,
     )  # fmt: skip
+
+
+def test_a_backlog_is_more_to_read_behind_records_of_long_ago() -> None:
+    client, consumer = consuming()
 
     def take(*messages: Any) -> bool:
         client.consume.return_value = list(messages)
@@ -53,11 +58,7 @@ def test_a_backlog_is_more_to_read_behind_records_of_long_ago() -> None:
 
 
 def test_a_short_wait_keeps_a_few_messages_and_a_long_one_pauses() -> None:
-    client = mock.Mock()
-    consumer = PartitionConsumer(
-        Kafka(), "events", "group", lambda taken: dict.fromkeys(taken, 0), lambda lost: None,
-        leaves=True, client=lambda settings: client,
-    )  # fmt: skip
+    client, consumer = consuming()
     client.subscribe.call_args.kwargs["on_assign"](client, [mock.Mock(partition=0)])
     log = [message(0, offset, NOW_MS) for offset in range(30)]
     left = iter(log)

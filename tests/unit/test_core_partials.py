@@ -55,7 +55,7 @@ def test_an_empty_table_holds_nothing_and_says_so(aggregation: str) -> None:
     assert table.find(selection(aggregation, BATCHES[0], 0)).tolist() == [-1] * 4
     assert held(table.without(table.closed(0, 0))) == {}
     assert table.without(table.closed(0, 0)).most_members == 0
-    nothing = selection(aggregation, BATCHES[0], 0).take(np.zeros(4, np.bool_))
+    nothing = selection(aggregation, BATCHES[0], 0).at(np.empty(0, np.int64))
     assert table.find(nothing).tolist() == []
     table.fold(nothing)
     assert (len(table), len(table.series)) == (0, 0)

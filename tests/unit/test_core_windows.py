@@ -233,15 +233,15 @@ def test_a_part_of_a_selection_has_the_same_rows_of_every_column() -> None:
         numbers + 30,
         pairs + np.uint64(9),
     )
-    part = whole.take(np.array([True, False, True, False]))
+    part = whole.at(np.array([0, 2]))
     assert part.series.tolist() == [40, 42]
     rest = [part.window, part.offset, part.time_us, part.digest, part.value, part.member]
     assert [column.tolist() for column in rest if column is not None] == [
         *([0, 2], [10, 12], [20, 22], [[0, 1], [4, 5]], [30, 32], [[9, 10], [13, 14]])
     ]
-    bare = msgspec.structs.replace(whole, value=None, member=None).take(np.array([False, True, False, False]))
+    bare = msgspec.structs.replace(whole, value=None, member=None).at(np.array([1]))
     assert (bare.value, bare.member) == (None, None)
-    assert whole.take(np.ones(4, np.bool_)) is whole
+    assert whole.at(np.arange(4)) is whole
 
 
 @pytest.mark.parametrize("code", [1, 2**31, 2**40])
