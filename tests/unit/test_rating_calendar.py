@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -92,7 +91,7 @@ def test_every_instant_lies_in_one_period_and_periods_follow_without_gap(calenda
 @given(calendars, instants)
 def test_a_period_begins_at_the_first_instant_of_the_anchors_day(calendar: Calendar, instant: datetime) -> None:
     start = calendar.period_of(instant).start
-    here = ZoneInfo(calendar.time_zone)
+    here = zone(calendar.time_zone)  # of the pinned rules: those of a machine may be older
     now, before = (at.astimezone(here) for at in (start, start - timedelta(seconds=1)))
     assert now.date() > before.date()
     if calendar.anchor.every == "week" and now.date() - before.date() == timedelta(days=1):
